@@ -1,22 +1,45 @@
 """The wire between client and backend: what a job is, and how messages are written. Standard library only.
 
-The add-on ships this file as it is, so it runs in Blender's Python without the backend installed.
-PROTOCOL.md is the authority on the wire format.
+The add-on ships this file as it is, so it runs in Blender's Python (3.10 and up) without the backend
+installed. PROTOCOL.md is the authority on the wire format.
 """
 
 from __future__ import annotations
 
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
+
+from .errors import InputError, UnoccludeError
+
+VERSION = 1
+MAX_HEADER = 64 * 1024
+MAX_FRAME = 64 * 1024 * 1024
+MAX_CHUNK = 1024 * 1024
+MAX_BLOBS = 2
 
 Stage = Literal["segment", "complete", "views", "mesh"]
-STAGES: tuple[Stage, ...] = ("segment", "complete", "views", "mesh")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 Preset = Literal["fast", "balanced", "quality"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
+STATES: tuple[State, ...] = get_args(State)
+FINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
+
+
+class ProtocolError(UnoccludeError):
+    """The other side said something that PROTOCOL.md does not allow."""
+
+    code = "protocol"
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the artist pointed at, in pixels of the image as given: x right, y down, origin at the top left."""
+    """What the artist pointed at, in pixels of the image as given: x right, y down, origin at the top
+    left."""
 
     points: tuple[tuple[float, float], ...] = ()
     negatives: tuple[tuple[float, float], ...] = ()
@@ -49,15 +72,381 @@ class JobSpec:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> JobSpec:
-        """Raises TypeError on unknown fields."""
-        prompt = dict(values.get("prompt", {}))
-        box = prompt.get("box")
-        return cls(**{
+    def from_json(cls, values: Mapping[str, Any]) -> JobSpec:
+        """Raises InputError on unknown fields, wrong types and values out of range."""
+        try:
+            prompt = dict(values.get("prompt", {}))
+            box = prompt.get("box")
+            spec = cls(
+                **{
+                    **values,
+                    "prompt": Prompt(
+                        points=tuple((float(x), float(y)) for x, y in prompt.get("points", ())),
+                        negatives=tuple((float(x), float(y)) for x, y in prompt.get("negatives", ())),
+                        box=None
+                        if box is None
+                        else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                    ),
+                }
+            )
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
+            raise InputError(f"The job is not written as it should be: {error}.", "See JobSpec.") from error
+        spec.check()
+        return spec
+
+    def check(self) -> None:
+        """Raises InputError where an option's type or range is wrong. The pictures are not looked at."""
+        for name, (good, cure) in _SPEC_RULES.items():
+            value = getattr(self, name)
+            if not good(value):
+                raise InputError(f"{name} cannot be {str(value)[:80]!r}.", cure)
+
+
+def _whole(low: int, high: int) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _number(low: float, high: float) -> Callable[[object], bool]:
+    return lambda value: (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+    )
+
+
+def _text(pattern: str) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _or_none(rule: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or rule(value)
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and value in choices
+
+
+def _good_prompt(value: object) -> bool:
+    if not isinstance(value, Prompt) or len(value.points) + len(value.negatives) > 256:
+        return False
+    numbers = [number for point in value.points + value.negatives for number in point] + list(value.box or ())
+    return all(math.isfinite(number) for number in numbers)
+
+
+_SPEC_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "prompt": (_good_prompt, "Give at most 256 points, each with finite x and y."),
+    "profile": (_text(r"[a-z0-9_-]{1,40}"), "Use bundled or official."),
+    "samples": (_whole(1, 16), "Use 1 to 16."),
+    "choose": (_or_none(_whole(0, 15)), "Use the number of a sample, counted from 0."),
+    "elevation": (_or_none(_number(-90, 90)), "Use degrees from -90 to 90, or leave it out for an estimate."),
+    "steps": (_or_none(_whole(1, 1000)), "Use 1 to 1000."),
+    "guidance": (_or_none(_number(0, 50)), "Use 0 to 50."),
+    "preset": (_one_of(PRESETS), f"Use one of {', '.join(PRESETS)}."),
+    "seed": (_whole(0, 2**63 - 1), "Use a whole number from 0."),
+    "device": (_text(r"[a-z]{2,8}(:[0-9]{1,2})?"), "Use auto, cpu, cuda or mps."),
+    "to": (_one_of(STAGES), f"Use one of {', '.join(STAGES)}."),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """A snapshot of a job, see PROTOCOL.md. Times in seconds; `preview` is a PNG file's bytes."""
+
+    job: str
+    seq: int
+    time: float
+    state: State
+    stage: str | None = None
+    step: int = 0
+    total: int = 0
+    elapsed: float = 0.0
+    eta: float | None = None
+    error: UnoccludeError | None = None
+    preview: bytes | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL_STATES
+
+    def to_json(self) -> dict[str, Any]:
+        """The header's fields; the preview travels as a blob."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "preview"}
+        return {**values, "error": error_to_json(self.error)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], preview: bytes | None = None) -> Event:
+        """From fields that `decode` has checked."""
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name != "preview"}
+        return cls(**{**known, "error": error_from_json(values["error"]), "preview": preview})
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a job left: relative name with `/`, size in bytes, sha256 in hexadecimal."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """A job as the backend knows it. Times are Unix seconds; `ahead` counts the jobs that come first."""
+
+    job: str
+    spec: JobSpec
+    state: State
+    created: float
+    started: float | None
+    ended: float | None
+    seq: int
+    ahead: int
+    error: UnoccludeError | None
+    artifacts: tuple[Artifact, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
             **values,
-            "prompt": Prompt(
-                points=tuple((float(x), float(y)) for x, y in prompt.get("points", ())),
-                negatives=tuple((float(x), float(y)) for x, y in prompt.get("negatives", ())),
-                box=None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-            ),
-        })
+            "spec": self.spec.to_json(),
+            "error": error_to_json(self.error),
+            "artifacts": [asdict(artifact) for artifact in self.artifacts],
+        }
+
+    @classmethod
+    def from_json(cls, values: object) -> JobInfo:
+        """Raises ProtocolError where something is missing or of a wrong type."""
+        checked = _checked("job info", values, _JOB_INFO)
+        artifacts = tuple(
+            Artifact(**{name: artifact[name] for name in _ARTIFACT})
+            for artifact in (_checked("artifact", item, _ARTIFACT) for item in checked["artifacts"])
+        )
+        return cls(
+            **{
+                **{name: checked[name] for name in _JOB_INFO},
+                "spec": JobSpec.from_json(checked["spec"]),
+                "error": error_from_json(checked["error"]),
+                "artifacts": artifacts,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """How the backend is: its version, process id, seconds since its start, number of waiting jobs, the
+    running job's id, and its worker: "starting", "idle", "busy" or "none"."""
+
+    server: str
+    pid: int
+    uptime: float
+    queued: int
+    running: str | None
+    worker: str
+
+
+def error_to_json(error: UnoccludeError | None) -> dict[str, str] | None:
+    return None if error is None else {"code": error.code, "message": error.message, "cure": error.cure}
+
+
+def error_from_json(values: Mapping[str, Any] | None) -> UnoccludeError | None:
+    return None if values is None else make_error(values["code"], values["message"], values["cure"])
+
+
+def make_error(code: str, message: str, cure: str) -> UnoccludeError:
+    """The error of this code: of the class that stands for it where there is one."""
+    classes = {kind.code: kind for kind in UnoccludeError.__subclasses__()}
+    error = classes.get(code, UnoccludeError)(message, cure)
+    error.code = code
+    return error
+
+
+Rules = Mapping[str, Callable[[Any], bool]]
+"""Field name to the check of its value."""
+
+_COUNT = _whole(0, 2**63 - 1)
+_TIME = _number(0, 1e12)
+_ANY_TEXT = _text(r"(?s).{0,8000}")
+_WINDOWS_DEVICE = r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])"
+_SEGMENT = rf"(?!(?i:{_WINDOWS_DEVICE})(?:\.|/|$))[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}(?<!\.)"
+_is_artifact_name = _text(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,3}}")
+is_job_id = _text(r"[0-9a-f]{32}")
+
+
+def is_artifact_name(name: object) -> bool:
+    """Whether this relative path is safe to write below any folder, on any platform."""
+    return _is_artifact_name(name)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, dict) and all(_ANY_TEXT(value.get(name)) for name in ("code", "message", "cure"))
+
+
+_ARTIFACT: Rules = {"name": is_artifact_name, "size": _COUNT, "sha256": _text(r"[0-9a-f]{64}")}
+_JOB_INFO: Rules = {
+    "job": is_job_id,
+    "spec": _is_object,
+    "state": _one_of(STATES),
+    "created": _TIME,
+    "started": _or_none(_TIME),
+    "ended": _or_none(_TIME),
+    "seq": _COUNT,
+    "ahead": _COUNT,
+    "error": _or_none(_is_error),
+    "artifacts": _is_list,
+}
+
+
+class Shape(NamedTuple):
+    """What a message of one type must look like."""
+
+    fields: Rules
+    blobs: tuple[int, int] = (0, 0)
+    """At least and at most so many."""
+
+
+_REQUEST: Rules = {"id": _COUNT}
+_REPLY: Rules = {"re": _COUNT}
+_JOB: Rules = {"job": is_job_id}
+
+REQUESTS: dict[str, Shape] = {
+    "hello": Shape(_REQUEST),
+    "ping": Shape(_REQUEST),
+    "submit": Shape({**_REQUEST, **_JOB, "spec": _is_object}, (1, 2)),
+    "follow": Shape({**_REQUEST, **_JOB, "after": _COUNT}),
+    "unfollow": Shape({**_REQUEST, **_JOB}),
+    "cancel": Shape({**_REQUEST, **_JOB}),
+    "job": Shape({**_REQUEST, **_JOB}),
+    "jobs": Shape({**_REQUEST, "limit": _whole(1, 1000)}),
+    "fetch": Shape(
+        {
+            **_REQUEST,
+            **_JOB,
+            "name": is_artifact_name,
+            "offset": _COUNT,
+            "length": _whole(1, MAX_CHUNK),
+        }
+    ),
+    "status": Shape(_REQUEST),
+    "stop": Shape(_REQUEST),
+}
+
+ANSWERS: dict[str, Shape] = {
+    "welcome": Shape({**_REPLY, "server": _ANY_TEXT, "capabilities": _is_list, "limits": _is_object}),
+    "pong": Shape(_REPLY),
+    "accepted": Shape({**_REPLY, **_JOB, "new": lambda value: isinstance(value, bool), "seq": _COUNT}),
+    "following": Shape({**_REPLY, **_JOB, "seq": _COUNT}),
+    "unfollowed": Shape({**_REPLY, **_JOB}),
+    "cancelling": Shape({**_REPLY, **_JOB, "state": _one_of(STATES)}),
+    "job": Shape({**_REPLY, "info": _is_object}),
+    "jobs": Shape({**_REPLY, "jobs": _is_list}),
+    "chunk": Shape({**_REPLY, **_JOB, **_ARTIFACT, "offset": _COUNT}, (1, 1)),
+    "status": Shape(
+        {
+            **_REPLY,
+            "server": _ANY_TEXT,
+            "pid": _COUNT,
+            "uptime": _TIME,
+            "queued": _COUNT,
+            "running": _or_none(is_job_id),
+            "worker": _ANY_TEXT,
+        }
+    ),
+    "stopping": Shape(_REPLY),
+    "error": Shape({"re": _or_none(_COUNT), "code": _ANY_TEXT, "message": _ANY_TEXT, "cure": _ANY_TEXT}),
+    "event": Shape(
+        {
+            **_JOB,
+            "seq": _COUNT,
+            "time": _TIME,
+            "state": _one_of(STATES),
+            "stage": _or_none(_text(r"[\w -]{1,40}")),
+            "step": _COUNT,
+            "total": _COUNT,
+            "elapsed": _TIME,
+            "eta": _or_none(_TIME),
+            "error": _or_none(_is_error),
+        },
+        (0, 1),
+    ),
+}
+
+
+class Message(NamedTuple):
+    """A message as read: its type, its header's fields, its blobs."""
+
+    type: str
+    fields: dict[str, Any]
+    blobs: tuple[bytes, ...]
+
+
+def encode(kind: str, fields: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> list[bytes]:
+    """The frames of a message. Raises ProtocolError where it is over a limit, before anything is sent."""
+    header = json.dumps(
+        {"v": VERSION, "type": kind, **fields}, separators=(",", ":"), allow_nan=False
+    ).encode()
+    if len(header) > MAX_HEADER:
+        raise ProtocolError(
+            f"The header of {kind} is {len(header)} bytes long.", f"At most {MAX_HEADER} fit."
+        )
+    for blob in blobs:
+        if len(blob) > MAX_FRAME:
+            raise ProtocolError(f"A blob of {kind} is {len(blob)} bytes long.", f"At most {MAX_FRAME} fit.")
+    return [header, *blobs]
+
+
+def decode(frames: Sequence[bytes], shapes: Mapping[str, Shape]) -> Message:
+    """The message in these frames, if it is one of `shapes`. Raises ProtocolError, and nothing else,
+    otherwise."""
+    if not 1 <= len(frames) <= 1 + MAX_BLOBS:
+        raise ProtocolError(f"A message cannot have {len(frames)} frames.", _SEE)
+    header = _header(frames[0])
+    if header.get("v") != VERSION:
+        error = ProtocolError(
+            f"This side speaks protocol {VERSION}, the other {str(header.get('v'))[:20]}.", _UPDATE
+        )
+        error.code = "version"
+        raise error
+    kind = header.get("type")
+    shape = shapes.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        raise ProtocolError(f"There is no message of type {str(kind)[:40]!r} here.", _SEE)
+    fields = _checked(str(kind), header, shape.fields)
+    blobs = tuple(frames[1:])
+    if not shape.blobs[0] <= len(blobs) <= shape.blobs[1]:
+        raise ProtocolError(f"{kind} cannot have {len(blobs)} blobs.", _SEE)
+    return Message(str(kind), fields, blobs)
+
+
+_SEE = "See PROTOCOL.md."
+_UPDATE = "Use the same version of Unocclude on both sides."
+
+
+def _header(frame: bytes) -> dict[str, Any]:
+    if len(frame) > MAX_HEADER:
+        raise ProtocolError(f"A header of {len(frame)} bytes is too long.", _SEE)
+    try:
+        header = json.loads(frame.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("The header is not JSON in UTF-8.", _SEE) from error
+    if not isinstance(header, dict):
+        raise ProtocolError("The header is not a JSON object.", _SEE)
+    return header
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _checked(what: str, values: object, rules: Rules) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise ProtocolError(f"{what} is not an object.", _SEE)
+    for name, good in rules.items():
+        if name not in values or not good(values[name]):
+            raise ProtocolError(f"{what} has no good {name}.", _SEE)
+    return values

@@ -1,0 +1,411 @@
+"""The one client of the backend: submit, follow, cancel, fetch. Needs pyzmq and the standard library only.
+
+The add-on ships this file together with `protocol`, `connection`, `errors` and `launch`.
+A `Client` belongs to the thread that made it; another thread makes its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from .connection import START_IT, Connection, home_folder
+from .errors import InputError, ServerUnavailableError, UnoccludeError
+from .protocol import (
+    ANSWERS,
+    MAX_CHUNK,
+    MAX_FRAME,
+    Artifact,
+    Event,
+    JobInfo,
+    JobSpec,
+    Message,
+    ProtocolError,
+    ServerStatus,
+    decode,
+    encode,
+    make_error,
+)
+
+HEARTBEAT = 2000
+"""Milliseconds between ZeroMQ's heartbeats."""
+DEAD_AFTER = 10_000
+"""Milliseconds without a sign of life after which ZeroMQ drops a connection."""
+QUIET = 2.0
+"""Seconds without an event after which `follow` asks again."""
+FIRST_RETRY, LAST_RETRY = 0.25, 8.0
+"""Seconds before the first reconnect; each one waits twice as long as the one before, up to the last."""
+
+_HANDSHAKE_FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
+
+
+def new_job_id() -> str:
+    """A fresh id for a job: 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def open_dealer(context: zmq.Context[Any], connection: Connection) -> zmq.Socket[Any]:
+    """A DEALER that connects to the backend, encrypted, and never holds its process up."""
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.immediate = True  # nothing piles up for a backend that is not there
+    socket.sndhwm = socket.rcvhwm = 64
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, DEAD_AFTER)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+    socket.curve_serverkey = connection.server_key.encode()
+    socket.curve_publickey = connection.public_key.encode()
+    socket.curve_secretkey = connection.secret_key.encode()
+    return socket
+
+
+class Client:
+    """A connection to the backend, made at the first request and made again whenever it breaks.
+
+    `home` is the backend's home folder, by default the user's. `endpoint` overrides the address in its
+    connection file. `timeout` is how long one request may take, `patience` how long a backend may be away,
+    both in seconds.
+
+    Every method raises ServerUnavailableError where the backend cannot be reached, ProtocolError where it
+    talks nonsense, and UnoccludeError with the backend's own code where it refuses.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        endpoint: str | None = None,
+        timeout: float = 30.0,
+        patience: float = 3.0,
+    ) -> None:
+        self._home = home or home_folder()
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._patience = patience
+        self._numbers = itertools.count(1)
+        self._followed: set[str] = set()
+        self._events: deque[Event] = deque()
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._link: _Link | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up. The jobs go on."""
+        self._hang_up()
+        self._context.term()
+
+    def ping(self) -> None:
+        """Return if the backend answers."""
+        self._request("ping")
+
+    def hello(self) -> dict[str, Any]:
+        """The backend's `server` version, `capabilities` and `limits`."""
+        return self._request("hello").fields
+
+    def status(self) -> ServerStatus:
+        fields = self._request("status").fields
+        return ServerStatus(**{name: fields[name] for name in ServerStatus.__dataclass_fields__})
+
+    def submit(self, spec: JobSpec, image: bytes, mask: bytes | None = None, job: str | None = None) -> str:
+        """Hand in a job and return its id, once the backend has it on disk.
+
+        `image` and `mask` are the files' bytes. With a `job` id of your own, submitting again does no harm.
+        Raises InputError for an option out of range or a picture too large to send.
+        """
+        spec.check()
+        blobs = [image] if mask is None else [image, mask]
+        for blob in blobs:
+            if not 0 < len(blob) <= MAX_FRAME:
+                raise InputError(
+                    f"A picture file of {len(blob)} bytes cannot be sent.",
+                    f"Use one of at most {MAX_FRAME >> 20} MiB, for example a JPEG.",
+                )
+        job = job or new_job_id()
+        self._request("submit", {"job": job, "spec": spec.to_json()}, blobs)
+        return job
+
+    def follow(self, job: str, after: int = 0) -> Iterator[Event]:
+        """The job's events with a sequence number above `after`, up to the final one.
+
+        Survives restarts of the backend that take no longer than `patience`.
+        """
+        with closing(self.watch(job, after)) as events:
+            yield from (event for event in events if event is not None)
+
+    def watch(self, job: str, after: int = 0, tick: float = QUIET) -> Generator[Event | None, None, None]:
+        """Like `follow`, but yields None after every `tick` seconds without an event, so that the caller may
+        look around, cancel or leave."""
+        self._followed.add(job)
+        try:
+            self._request("follow", {"job": job, "after": after})
+            asked = time.monotonic()
+            while True:
+                event = self._next_event(job, after, min(tick, QUIET))
+                if event is not None:
+                    after, asked = event.seq, time.monotonic()
+                    yield event
+                    if event.final:
+                        return
+                else:
+                    if self._link is None or time.monotonic() - asked >= QUIET:
+                        self._request("follow", {"job": job, "after": after})
+                        asked = time.monotonic()
+                    yield None
+        finally:
+            self._followed.discard(job)
+            self._events = deque(event for event in self._events if event.job != job)
+            if self._link is not None:
+                self._link.try_send(encode("unfollow", {"id": next(self._numbers), "job": job}))
+
+    def wait(self, job: str, on_event: Callable[[Event], None] | None = None, after: int = 0) -> Event:
+        """Follow the job to its end and return the final event. Raises its error where it failed or was
+        cancelled."""
+        for event in self.follow(job, after):
+            if on_event is not None:
+                on_event(event)
+            if event.final:
+                if event.error is not None:
+                    raise event.error
+                return event
+        raise AssertionError("a job's events end with the final one")
+
+    def cancel(self, job: str) -> None:
+        """Ask for the job's end. It comes as an event."""
+        self._request("cancel", {"job": job})
+
+    def job(self, job: str) -> JobInfo:
+        return JobInfo.from_json(self._request("job", {"job": job}).fields["info"])
+
+    def jobs(self, limit: int = 100) -> list[JobInfo]:
+        """The newest jobs first."""
+        return [JobInfo.from_json(info) for info in self._request("jobs", {"limit": limit}).fields["jobs"]]
+
+    def read(self, job: str, artifact: Artifact) -> bytes:
+        """The bytes of one artifact, checked against its sha256."""
+        data = bytearray()
+        while True:
+            fields = {"job": job, "name": artifact.name, "offset": len(data), "length": MAX_CHUNK}
+            chunk = self._request("fetch", fields)
+            data += chunk.blobs[0]
+            if len(data) >= artifact.size or not chunk.blobs[0]:
+                break
+        if hashlib.sha256(data).hexdigest() != artifact.sha256:
+            raise ProtocolError(
+                f"{artifact.name} of job {job} did not arrive as it was announced.", "Fetch it again."
+            )
+        return bytes(data)
+
+    def fetch(self, job: str, folder: Path, names: Sequence[str] | None = None) -> list[Path]:
+        """Write the job's artifacts (or only these) below `folder` and return their paths.
+
+        A file appears whole or not at all; one that is there already with the same content is not fetched
+        again.
+        """
+        paths = []
+        for artifact in self.job(job).artifacts:
+            if names is not None and artifact.name not in names:
+                continue
+            path = folder / artifact.name
+            paths.append(path)
+            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == artifact.sha256:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f"{path.name}.part")
+            draft.write_bytes(self.read(job, artifact))
+            os.replace(draft, path)
+        return paths
+
+    def stop(self) -> None:
+        """End the backend. Its unfinished jobs go on at its next start."""
+        self._request("stop")
+
+    def _request(
+        self, kind: str, fields: dict[str, Any] | None = None, blobs: Sequence[bytes] = ()
+    ) -> Message:
+        """Send a request until its reply comes. Every request may be repeated safely."""
+        number = next(self._numbers)
+        frames = encode(kind, {"id": number, **(fields or {})}, blobs)
+        started = time.monotonic()
+        away_since = started
+        pause = FIRST_RETRY
+        while True:
+            reached = False
+            try:
+                link = self._connected(min(away_since + self._patience, started + self._timeout))
+                reached = True
+                reply = self._reply(link, frames, number, started + self._timeout)
+            except _LinkLost as lost:
+                now = time.monotonic()
+                self._hang_up()
+                if reached:
+                    away_since, pause = now, FIRST_RETRY
+                if lost.for_good or now + pause > min(away_since + self._patience, started + self._timeout):
+                    raise lost.reason from None
+                time.sleep(pause)
+                pause = min(2 * pause, LAST_RETRY)
+                continue
+            if reply.type == "error":
+                raise make_error(reply.fields["code"], reply.fields["message"], reply.fields["cure"])
+            return reply
+
+    def _connected(self, deadline: float) -> _Link:
+        if self._link is None:
+            try:
+                connection = Connection.load(self._home)
+            except ServerUnavailableError as error:
+                raise _LinkLost(error) from None
+            link = _Link(self._context, connection, self._endpoint or connection.endpoint)
+            try:
+                link.shake_hands(deadline)
+            except _LinkLost:
+                link.close()
+                raise
+            self._link = link
+        return self._link
+
+    def _hang_up(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _reply(self, link: _Link, frames: list[bytes], number: int, deadline: float) -> Message:
+        link.send(frames, deadline)
+        while True:
+            message = link.receive(deadline)
+            if message is None:
+                self._hang_up()
+                raise ServerUnavailableError(
+                    f"The backend at {link.endpoint} is there but has not answered for {self._timeout:g} s.",
+                    "Wait a little; if it stays so, end its process and start it again.",
+                )
+            if message.type == "event":
+                self._keep(message)
+            elif message.fields["re"] == number:
+                return message
+
+    def _keep(self, message: Message) -> None:
+        if message.fields["job"] in self._followed:
+            self._events.append(Event.from_json(message.fields, message.blobs[0] if message.blobs else None))
+
+    def _next_event(self, job: str, after: int, wait: float) -> Event | None:
+        """The next event of this job above `after`; None where none comes within `wait` seconds."""
+        deadline = time.monotonic() + wait
+        while True:
+            for event in list(self._events):
+                if event.job == job:
+                    self._events.remove(event)
+                    if event.seq > after:
+                        return event
+            try:
+                message = self._link.receive(deadline) if self._link is not None else None
+            except _LinkLost:
+                self._hang_up()
+                return None
+            if message is None:
+                return None
+            if message.type == "event":
+                self._keep(message)
+
+
+class _LinkLost(Exception):  # noqa: N818  (never leaves this file)
+    """The connection could not be made, or broke. `reason` is what to say where nobody tries again."""
+
+    def __init__(self, reason: UnoccludeError, for_good: bool = False) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.for_good = for_good
+
+
+class _Link:
+    """One socket and the monitor that tells what becomes of it."""
+
+    def __init__(self, context: zmq.Context[Any], connection: Connection, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._socket = open_dealer(context, connection)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _HANDSHAKE_FAILED
+        )
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ServerUnavailableError(
+                f"{endpoint!r} is not an address ({error}).", "Write it as tcp://127.0.0.1:PORT."
+            ) from None
+
+    def close(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+
+    def shake_hands(self, deadline: float) -> None:
+        """Wait until both sides know each other."""
+        while self._monitor.poll(_milliseconds(deadline)):
+            if recv_monitor_message(self._monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                return
+            self._refused()
+        raise _LinkLost(
+            ServerUnavailableError(f"No backend answers at {self.endpoint}.", START_IT), for_good=True
+        )
+
+    def send(self, frames: list[bytes], deadline: float) -> None:
+        if not self._socket.poll(_milliseconds(deadline), zmq.POLLOUT):
+            raise self._gone()
+        self._socket.send_multipart(frames, copy=False)
+
+    def try_send(self, frames: list[bytes]) -> None:
+        """Send where that needs no waiting."""
+        with suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.DONTWAIT)
+
+    def receive(self, deadline: float) -> Message | None:
+        """The next message, or None where none comes before the deadline (a monotonic time)."""
+        while True:
+            ready = dict(self._poller.poll(_milliseconds(deadline)))
+            if self._socket in ready:
+                return decode(self._socket.recv_multipart(), ANSWERS)
+            if self._monitor not in ready:
+                return None
+            if recv_monitor_message(self._monitor)["event"] != zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                raise self._gone()
+
+    def _gone(self) -> _LinkLost:
+        return _LinkLost(ServerUnavailableError(f"The backend at {self.endpoint} has gone.", START_IT))
+
+    def _refused(self) -> None:
+        raise _LinkLost(
+            ServerUnavailableError(
+                f"The backend at {self.endpoint} did not accept this client's key.",
+                "Stop the backend and start it again, so that it writes a new connection file.",
+            )
+        )
+
+
+def _milliseconds(deadline: float) -> int:
+    return max(0, int(1000 * (deadline - time.monotonic())))

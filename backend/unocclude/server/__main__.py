@@ -1,0 +1,26 @@
+"""`python -m unocclude.server`: the backend on its own, as the client starts it (launch.py)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from unocclude.errors import UnoccludeError
+from unocclude.server.commands import DEFAULT_ENDPOINT, DEFAULT_RUNNER, serve
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m unocclude.server")
+    parser.add_argument("--endpoint", default=DEFAULT_ENDPOINT, help="where to listen")
+    parser.add_argument("--runner", default=DEFAULT_RUNNER, help="module:function that runs a job")
+    arguments = parser.parse_args()
+    try:
+        serve(arguments.endpoint, arguments.runner)
+    except UnoccludeError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""The broker: one thread that answers clients, keeps the queue and watches the worker. It never touches a
+device.
+
+Followers are served from the store: each has a sequence number, and gets what lies above it while its queue
+has room.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import zmq
+
+from unocclude import __version__
+from unocclude.connection import Connection
+from unocclude.errors import UnoccludeError
+from unocclude.protocol import (
+    MAX_CHUNK,
+    MAX_FRAME,
+    MAX_HEADER,
+    REQUESTS,
+    JobSpec,
+    Message,
+    ServerStatus,
+    decode,
+    error_to_json,
+    make_error,
+)
+from unocclude.server.auth import CLIENTS, WORKERS, Gate, KeyPair
+from unocclude.server.blobs import BlobStore
+from unocclude.server.jobs import JobStore, StoredJob
+from unocclude.server.sockets import PeerGone, Router
+from unocclude.server.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+TICK = 100
+"""Milliseconds between looks at the worker."""
+MAX_QUEUED = 64
+MAX_FOLLOWERS = 1024
+
+
+class Answer(NamedTuple):
+    type: str
+    fields: dict[str, Any]
+    blobs: tuple[bytes, ...] = ()
+
+
+class Broker:
+    """Opens the store and the sockets; `run` serves until `stop`.
+
+    Raises UnoccludeError where the store cannot be used, ServerUnavailableError where the endpoint is taken.
+    """
+
+    def __init__(self, home: Path, endpoint: str, runner: str) -> None:
+        self._home = home
+        self._started = time.monotonic()
+        self._stopping = False
+        self._followers: dict[tuple[bytes, str], int] = {}
+        """(client, job) to the last sequence number sent."""
+        self._blobs = BlobStore(home / "blobs")
+        self._jobs = JobStore(home / "jobs.sqlite")
+        self._jobs.recover()
+        keys = KeyPair.at(home / "keys" / "server.json")
+        client = KeyPair.at(home / "keys" / "client.json")
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._gate = Gate(self._context)
+        self._gate.known[CLIENTS] = {client.public}
+        self._front = Router(self._context, self._gate, CLIENTS, keys, endpoint)
+        back = Router(self._context, self._gate, WORKERS, keys, "tcp://127.0.0.1:*")
+        self._supervisor = Supervisor(home, runner, self._jobs, back, self._gate, keys.public)
+        self.connection = Connection(
+            self._front.endpoint, keys.public, client.public, client.secret, os.getpid()
+        )
+        self._handlers: dict[str, Callable[[bytes, dict[str, Any], tuple[bytes, ...]], Answer]] = {
+            "hello": self._hello,
+            "ping": self._ping,
+            "submit": self._submit,
+            "follow": self._follow,
+            "unfollow": self._unfollow,
+            "cancel": self._cancel,
+            "job": self._job,
+            "jobs": self._list,
+            "fetch": self._fetch,
+            "status": self._status,
+            "stop": self._stop,
+        }
+
+    def run(self) -> None:
+        """Serve until told to stop. Unfinished jobs stay in the store."""
+        turns = {
+            self._gate.socket: self._gate.answer,
+            self._supervisor.router.socket: self._supervisor.hear,
+            self._front.socket: self._hear,
+        }
+        poller = zmq.Poller()
+        for socket in turns:
+            poller.register(socket, zmq.POLLIN)
+        while not self._stopping:
+            ready = dict(poller.poll(TICK))
+            try:
+                for socket, turn in turns.items():
+                    if socket in ready:
+                        turn()
+                self._supervisor.watch()
+                self._tell_followers()
+            except (OSError, sqlite3.Error):
+                log.exception("the store failed; trying again")
+                time.sleep(1)
+
+    def stop(self) -> None:
+        """End `run` soon. A signal handler may call this."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """End the worker and let go of everything."""
+        self._supervisor.close()
+        for socket in (self._front.socket, self._supervisor.router.socket, self._gate.socket):
+            socket.close()
+        self._context.term()
+        self._jobs.close()
+
+    def _hear(self) -> None:
+        """Answer one request."""
+        client, frames = self._front.receive()
+        number = None
+        try:
+            message: Message = decode(frames, REQUESTS)
+            number = message.fields["id"]
+            answer = self._handlers[message.type](client, message.fields, message.blobs)
+        except UnoccludeError as error:
+            answer = _refusal(error)
+        except (OSError, sqlite3.Error) as error:
+            log.exception("the store failed")
+            answer = _refusal(
+                make_error("storage", f"The store failed ({error}).", f"Look at the disk of {self._home}.")
+            )
+        except Exception as error:
+            log.exception("a request failed")
+            answer = _refusal(
+                make_error("internal", f"The backend failed ({error}).", "See server.log in its home folder.")
+            )
+        self._send(client, answer._replace(fields={"re": number, **answer.fields}))
+
+    def _send(self, client: bytes, answer: Answer) -> bool:
+        """Whether the message is on its way. A client that has gone is forgotten."""
+        try:
+            return self._front.send(client, *answer)
+        except PeerGone:
+            self._followers = {key: seen for key, seen in self._followers.items() if key[0] != client}
+            return False
+
+    def _tell_followers(self) -> None:
+        for follower, seen in list(self._followers.items()):
+            client, job = follower
+            for event in self._jobs.events(job, seen):
+                preview = () if event.preview is None else (event.preview,)
+                if not self._send(client, Answer("event", event.to_json(), preview)):
+                    break
+                self._followers[follower] = event.seq
+                if event.final:
+                    del self._followers[follower]
+
+    # --- requests, as in PROTOCOL.md ------------------------------------------------------------------------
+
+    def _hello(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        limits = {"header": MAX_HEADER, "frame": MAX_FRAME, "chunk": MAX_CHUNK, "queue": MAX_QUEUED}
+        return Answer("welcome", {"server": __version__, "capabilities": [], "limits": limits})
+
+    def _ping(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        return Answer("pong", {})
+
+    def _submit(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        job = fields["job"]
+        spec = JobSpec.from_json(fields["spec"])
+        known = self._jobs.get(job)
+        if known is None and self._jobs.count_queued() >= MAX_QUEUED:
+            raise make_error(
+                "full", f"{MAX_QUEUED} jobs are waiting already.", "Try again when some have ended."
+            )
+        image = self._blobs.put(blobs[0])
+        mask = self._blobs.put(blobs[1]) if len(blobs) > 1 else None
+        if known is None:
+            self._jobs.add(job, spec, image, mask)
+            self._supervisor.encourage()
+            log.info("job %s accepted", job)
+        elif (known.spec, known.image, known.mask) != (spec, image, mask):
+            raise make_error("conflict", f"The id {job} belongs to another job.", "Make a new id.")
+        return Answer("accepted", {"job": job, "new": known is None, "seq": self._known(job).seq})
+
+    def _follow(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        job = self._known(fields["job"])
+        follower = (client, job.job)
+        if follower not in self._followers and len(self._followers) >= MAX_FOLLOWERS:
+            raise make_error("full", "Too many clients follow jobs.", "Close some of them.")
+        self._followers[follower] = fields["after"]
+        return Answer("following", {"job": job.job, "seq": job.seq})
+
+    def _unfollow(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        self._followers.pop((client, fields["job"]), None)
+        return Answer("unfollowed", {"job": fields["job"]})
+
+    def _cancel(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        self._supervisor.cancel(self._known(fields["job"]))
+        return Answer("cancelling", {"job": fields["job"], "state": self._known(fields["job"]).state})
+
+    def _job(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        return Answer("job", {"info": self._jobs.describe(self._known(fields["job"])).to_json()})
+
+    def _list(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        jobs = self._jobs.newest(fields["limit"])
+        return Answer("jobs", {"jobs": [self._jobs.describe(job).to_json() for job in jobs]})
+
+    def _fetch(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        job, name, offset = fields["job"], fields["name"], fields["offset"]
+        artifact = self._jobs.artifact(job, name)
+        if artifact is None:
+            raise make_error(
+                "not_found", f"Job {job} has no file {name}.", "Ask for the job's list of artifacts."
+            )
+        with self._blobs.path(artifact.sha256).open("rb") as file:
+            file.seek(offset)
+            data = file.read(fields["length"])
+        facts = {"name": name, "size": artifact.size, "sha256": artifact.sha256}
+        return Answer("chunk", {"job": job, "offset": offset, **facts}, (data,))
+
+    def _status(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        status = ServerStatus(
+            server=__version__,
+            pid=os.getpid(),
+            uptime=time.monotonic() - self._started,
+            queued=self._jobs.count_queued(),
+            running=self._supervisor.job,
+            worker=self._supervisor.state,
+        )
+        return Answer("status", asdict(status))
+
+    def _stop(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+        self.stop()
+        return Answer("stopping", {})
+
+    def _known(self, job: str) -> StoredJob:
+        stored = self._jobs.get(job)
+        if stored is None:
+            raise make_error("not_found", f"There is no job {job}.", "See `unocclude jobs`.")
+        return stored
+
+
+def _refusal(error: UnoccludeError) -> Answer:
+    return Answer("error", error_to_json(error) or {})

@@ -1,0 +1,88 @@
+"""The commands around the backend, for people: serve, status, jobs, stop. Each raises UnoccludeError."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from unocclude.client import Client
+from unocclude.connection import Connection, home_folder
+from unocclude.server.broker import Broker
+from unocclude.server.lock import HomeLock
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:*"
+DEFAULT_RUNNER = "unocclude.server.run_job:run_job"
+
+
+def serve(endpoint: str = DEFAULT_ENDPOINT, runner: str = DEFAULT_RUNNER, home: Path | None = None) -> None:
+    """Run the backend in this process until it is stopped. `runner` is the `module:function` that runs a
+    job."""
+    home = home or home_folder()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = HomeLock(home)
+    try:
+        _log_to(home / "server.log")
+        work = home / "work"
+        shutil.rmtree(work, ignore_errors=True)  # what a worker left that was killed
+        work.mkdir(mode=0o700)
+        broker = Broker(home, endpoint, runner)
+        try:
+            for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # Windows has the last one
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), lambda *_: broker.stop())
+            broker.connection.save(home)
+            print(
+                f"Serving at {broker.connection.endpoint}, home folder {home}. Stop with Ctrl-C.", flush=True
+            )
+            broker.run()
+        finally:
+            Connection.path(home).unlink(missing_ok=True)
+            broker.close()
+    finally:
+        lock.release()
+
+
+def status() -> None:
+    """Print how the backend is."""
+    with Client() as client:
+        found = client.status()
+    minutes, seconds = divmod(round(found.uptime), 60)
+    print(f"Unocclude {found.server}, process {found.pid}, up for {minutes} min {seconds} s")
+    print(f"worker   {found.worker}")
+    print(f"running  {found.running or 'nothing'}")
+    print(f"waiting  {found.queued}")
+
+
+def jobs(limit: int = 20) -> None:
+    """Print the newest jobs."""
+    with Client() as client:
+        found = client.jobs(limit)
+    for info in found:
+        created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(info.created))
+        took = f"{info.ended - info.started:.0f} s" if info.ended and info.started else ""
+        print(f"{info.job}  {created}  {info.state:<10} {took:>7}  {info.error or ''}".rstrip())
+    if not found:
+        print("No jobs yet.")
+
+
+def stop(patience: float = 10.0) -> None:
+    """End the backend and wait until it is gone. Its unfinished jobs go on at the next start."""
+    home = home_folder()
+    with Client(home) as client:
+        client.stop()
+    deadline = time.monotonic() + patience
+    while Connection.path(home).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    print("Stopped.")
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=2_000_000, backupCount=3, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger("unocclude")
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)

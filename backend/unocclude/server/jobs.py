@@ -1,0 +1,267 @@
+"""The job store: what was accepted, how far it is, what it left. SQLite in WAL mode; a job is on disk before
+it is acknowledged."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unocclude.errors import UnoccludeError
+from unocclude.protocol import (
+    Artifact,
+    Event,
+    JobInfo,
+    JobSpec,
+    State,
+    error_from_json,
+    error_to_json,
+    make_error,
+)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY,
+    job TEXT NOT NULL UNIQUE,
+    spec TEXT NOT NULL,
+    image TEXT NOT NULL,
+    mask TEXT,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    started REAL,
+    ended REAL,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    seq INTEGER NOT NULL DEFAULT 0,
+    error TEXT
+);
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
+-- One row per change of state, and one per stage for its newest progress and its newest preview.
+CREATE TABLE IF NOT EXISTS events (
+    job TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    fields TEXT NOT NULL,
+    preview BLOB,
+    PRIMARY KEY (job, slot)
+);
+CREATE TABLE IF NOT EXISTS artifacts (
+    job TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (job, name)
+);
+"""
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    "queued": frozenset({"running", "cancelled", "failed"}),
+    "running": frozenset({"done", "failed", "cancelling", "queued"}),
+    "cancelling": frozenset({"cancelled", "done"}),
+    "done": frozenset(),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    """A row of the store. `image` and `mask` are digests; `crashes` counts the workers that died of it."""
+
+    job: str
+    spec: JobSpec
+    image: str
+    mask: str | None
+    state: State
+    created: float
+    started: float | None
+    ended: float | None
+    crashes: int
+    seq: int
+    error: UnoccludeError | None
+
+
+class JobStore:
+    """Raises UnoccludeError with the code `storage` where the file cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise make_error(
+                "storage",
+                f"The job store {path} cannot be used ({error}).",
+                "Move it away, or free the disk.",
+            ) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def recover(self) -> None:
+        """After a restart: what was running waits again, what was being cancelled is cancelled."""
+        for job in self._select("state = 'running'"):
+            self.move(job.job, "queued")
+        for job in self._select("state = 'cancelling'"):
+            self.move(job.job, "cancelled")
+
+    def add(self, job: str, spec: JobSpec, image: str, mask: str | None) -> None:
+        """Accept a job. Durable when this returns."""
+        with self._transaction(durable=True):
+            self._db.execute(
+                "INSERT INTO jobs (job, spec, image, mask, state, created) VALUES (?, ?, ?, ?, 'queued', ?)",
+                (job, json.dumps(spec.to_json()), image, mask, time.time()),
+            )
+            self._append(job, "queued")
+
+    def get(self, job: str) -> StoredJob | None:
+        return next(iter(self._select("job = ?", job)), None)
+
+    def next_queued(self) -> StoredJob | None:
+        return next(iter(self._select("state = 'queued' ORDER BY number LIMIT 1")), None)
+
+    def count_queued(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0])
+
+    def newest(self, limit: int) -> list[StoredJob]:
+        return self._select("1 ORDER BY number DESC LIMIT ?", limit)
+
+    def describe(self, job: StoredJob) -> JobInfo:
+        ahead = 0
+        if job.state == "queued":
+            ahead = self._db.execute(
+                "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running', 'cancelling')"
+                " AND number < (SELECT number FROM jobs WHERE job = ?)",
+                (job.job,),
+            ).fetchone()[0]
+        rows = self._db.execute(
+            "SELECT name, size, sha256 FROM artifacts WHERE job = ? ORDER BY name", (job.job,)
+        )
+        return JobInfo(
+            job=job.job,
+            spec=job.spec,
+            state=job.state,
+            created=job.created,
+            started=job.started,
+            ended=job.ended,
+            seq=job.seq,
+            ahead=ahead,
+            error=job.error,
+            artifacts=tuple(Artifact(**row) for row in rows),
+        )
+
+    def artifact(self, job: str, name: str) -> Artifact | None:
+        row = self._db.execute(
+            "SELECT name, size, sha256 FROM artifacts WHERE job = ? AND name = ?", (job, name)
+        ).fetchone()
+        return None if row is None else Artifact(**row)
+
+    def move(
+        self, job: str, state: State, error: UnoccludeError | None = None, artifacts: Sequence[Artifact] = ()
+    ) -> None:
+        """Change the job's state. Durable when this returns."""
+        with self._transaction(durable=True):
+            row = self._db.execute("SELECT state, started FROM jobs WHERE job = ?", (job,)).fetchone()
+            if state not in TRANSITIONS[row["state"]]:
+                raise ValueError(f"job {job} cannot go from {row['state']} to {state}")
+            now = time.time()
+            started = {"running": now, "queued": None}.get(state, row["started"])
+            self._db.execute(
+                "UPDATE jobs SET state = ?, started = ?, ended = ?, error = ? WHERE job = ?",
+                (state, started, None if TRANSITIONS[state] else now, _dump_error(error), job),
+            )
+            self._db.executemany(
+                "INSERT INTO artifacts (job, name, size, sha256) VALUES (?, ?, ?, ?)",
+                [(job, artifact.name, artifact.size, artifact.sha256) for artifact in artifacts],
+            )
+            self._append(job, state, error=error)
+
+    def count_crash(self, job: str) -> int:
+        """Note that a worker died of this job; return how many did."""
+        with self._transaction(durable=True):
+            self._db.execute("UPDATE jobs SET crashes = crashes + 1 WHERE job = ?", (job,))
+        return int(self._db.execute("SELECT crashes FROM jobs WHERE job = ?", (job,)).fetchone()[0])
+
+    def progress(
+        self,
+        job: str,
+        stage: str,
+        step: int,
+        total: int,
+        eta: float | None = None,
+        preview: bytes | None = None,
+    ) -> None:
+        """Note how far the job is. Survives the process, not a power cut."""
+        with self._transaction(durable=False):
+            row = self._db.execute("SELECT state FROM jobs WHERE job = ?", (job,)).fetchone()
+            self._append(job, row["state"], stage=stage, step=step, total=total, eta=eta, preview=preview)
+
+    def events(self, job: str, after: int) -> list[Event]:
+        """What a follower has not seen yet, in order."""
+        rows = self._db.execute(
+            "SELECT fields, preview FROM events WHERE job = ? AND seq > ? ORDER BY seq", (job, after)
+        )
+        return [Event.from_json(json.loads(row["fields"]), row["preview"]) for row in rows]
+
+    def _append(
+        self,
+        job: str,
+        state: State,
+        error: UnoccludeError | None = None,
+        stage: str | None = None,
+        step: int = 0,
+        total: int = 0,
+        eta: float | None = None,
+        preview: bytes | None = None,
+    ) -> None:
+        self._db.execute("UPDATE jobs SET seq = seq + 1 WHERE job = ?", (job,))
+        row = self._db.execute("SELECT seq, started FROM jobs WHERE job = ?", (job,)).fetchone()
+        now = time.time()
+        elapsed = 0.0 if row["started"] is None else max(0.0, now - row["started"])
+        event = Event(job, row["seq"], now, state, stage, step, total, elapsed, eta, error)
+        slot = (
+            f"state {row['seq']}"
+            if stage is None
+            else f"{'progress' if preview is None else 'preview'} {stage}"
+        )
+        self._db.execute(
+            "INSERT OR REPLACE INTO events (job, slot, seq, fields, preview) VALUES (?, ?, ?, ?, ?)",
+            (job, slot, event.seq, json.dumps(event.to_json()), preview),
+        )
+
+    def _select(self, condition: str, *values: object) -> list[StoredJob]:
+        rows = self._db.execute(
+            "SELECT job, spec, image, mask, state, created, started, ended, crashes, seq, error FROM jobs"
+            f" WHERE {condition}",
+            values,
+        )
+        return [_stored(row) for row in rows]
+
+    @contextmanager
+    def _transaction(self, durable: bool) -> Iterator[None]:
+        # In WAL mode, FULL flushes the log to disk at each commit; NORMAL leaves that to the next flush.
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _stored(row: sqlite3.Row) -> StoredJob:
+    values: dict[str, Any] = dict(row)
+    values["spec"] = JobSpec.from_json(json.loads(values["spec"]))
+    values["error"] = error_from_json(json.loads(values["error"])) if values["error"] else None
+    return StoredJob(**values)
+
+
+def _dump_error(error: UnoccludeError | None) -> str | None:
+    return None if error is None else json.dumps(error_to_json(error))

@@ -1,0 +1,66 @@
+"""The backend's sockets: ROUTERs behind the gate, with every limit set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import zmq
+
+from unocclude.client import DEAD_AFTER, HEARTBEAT
+from unocclude.errors import ServerUnavailableError
+from unocclude.protocol import MAX_BLOBS, MAX_FRAME, encode
+from unocclude.server.auth import Gate, KeyPair
+
+
+class Router:
+    """A bound ROUTER. Peers are named by their routing ids."""
+
+    def __init__(
+        self, context: zmq.Context[Any], gate: Gate, domain: str, keys: KeyPair, endpoint: str
+    ) -> None:
+        """Raises ServerUnavailableError where the endpoint cannot be bound."""
+        self.socket = context.socket(zmq.ROUTER)
+        gate.guard(self.socket, domain, keys)
+        self.socket.linger = 500
+        self.socket.sndhwm = self.socket.rcvhwm = 16  # messages per peer, and a message may hold a picture
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
+        self.socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
+        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, DEAD_AFTER)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+        try:
+            self.socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self.socket.close()
+            raise ServerUnavailableError(
+                f"{endpoint} cannot be opened ({error}).",
+                "Leave --endpoint out, so that the system chooses a free port, or name another one.",
+            ) from None
+        self.endpoint = self.socket.last_endpoint.decode()
+
+    def receive(self) -> tuple[bytes, list[bytes]]:
+        """The sender and its frames; of a message with too many frames, one more than is allowed."""
+        sender = self.socket.recv()
+        frames: list[bytes] = []
+        while self.socket.getsockopt(zmq.RCVMORE):
+            frame = self.socket.recv()
+            if len(frames) < 2 + MAX_BLOBS:
+                frames.append(frame)
+        return sender, frames
+
+    def send(self, peer: bytes, kind: str, fields: dict[str, Any], blobs: Sequence[bytes] = ()) -> bool:
+        """Whether there was room for the message. Raises PeerGone where the peer has left."""
+        try:
+            self.socket.send_multipart([peer, *encode(kind, fields, blobs)], zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                raise PeerGone from None
+            raise
+        return True
+
+
+class PeerGone(Exception):  # noqa: N818  (not a fault: peers come and go)
+    """The peer has closed its connection."""

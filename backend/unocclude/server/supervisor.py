@@ -1,0 +1,183 @@
+"""Gives the waiting jobs to the worker, one after the other, and answers for them when the worker dies."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+from unocclude.connection import Connection
+from unocclude.errors import UnoccludeError
+from unocclude.protocol import Artifact, Message, decode, error_from_json, make_error
+from unocclude.server.auth import WORKERS, Gate, KeyPair
+from unocclude.server.jobs import JobStore, StoredJob
+from unocclude.server.sockets import PeerGone, Router
+from unocclude.server.worker import REPORTS
+from unocclude.server.worker_process import WorkerProcess
+
+log = logging.getLogger(__name__)
+
+MAX_CRASHES = 2
+"""So many workers may die of a job before it fails."""
+MAX_FALSE_STARTS = 3
+"""So many workers in a row may die before they are ready; then the waiting jobs fail."""
+
+
+class Supervisor:
+    """Owned and polled by the broker: `hear` when `router.socket` is readable, `watch` at each turn of its
+    loop."""
+
+    def __init__(
+        self, home: Path, runner: str, jobs: JobStore, router: Router, gate: Gate, server_key: str
+    ) -> None:
+        self.router = router
+        self._home = home
+        self._runner = runner
+        self._jobs = jobs
+        self._gate = gate
+        self._server_key = server_key
+        self._worker: WorkerProcess | None = None
+        self._outcome: Message | None = None
+        self._false_starts = 0
+        self._next_start = 0.0
+
+    @property
+    def state(self) -> Literal["none", "starting", "idle", "busy"]:
+        return self._worker.state if self._worker else "none"
+
+    @property
+    def job(self) -> str | None:
+        """What the worker works on."""
+        return self._worker.job if self._worker else None
+
+    def close(self) -> None:
+        """End the worker. Its job stays in the store."""
+        if self._worker is not None:
+            self._worker.kill()
+
+    def hear(self) -> None:
+        """Take one report of the worker."""
+        name, frames = self.router.receive()
+        worker = self._worker
+        if worker is None or name != worker.name.encode():
+            return  # the last words of a worker that was replaced
+        report = decode(frames, REPORTS)
+        if report.type == "ready":
+            worker.started()
+            self._false_starts = 0
+        elif report.fields["job"] != worker.job:
+            log.warning("the worker speaks of job %s, which it was not given", report.fields["job"])
+        elif report.type == "progress":
+            worker.advance()
+            job, stage, step, total = (report.fields[name] for name in ("job", "stage", "step", "total"))
+            self._jobs.progress(job, stage, step, total, preview=report.blobs[0] if report.blobs else None)
+        else:
+            self._outcome = report
+
+    def watch(self) -> None:
+        """Note what ended, replace a dead worker, give an idle one its next job."""
+        if self._outcome is not None:
+            self._settle(self._outcome)
+        if self._worker is None:
+            if time.monotonic() >= self._next_start:
+                self._worker = self._start()
+            return
+        death = self._worker.cause_of_death()
+        if death is not None:
+            self._bury(self._worker, death)
+        elif self._worker.state == "idle":
+            job = self._jobs.next_queued()
+            if job is not None:
+                self._begin(self._worker, job)
+
+    def cancel(self, job: StoredJob) -> None:
+        """End a job: at once where it waits, soon where it runs."""
+        if job.state == "queued":
+            self._jobs.move(job.job, "cancelled", error=_cancelled())
+        elif job.state == "running":
+            self._jobs.move(job.job, "cancelling")
+            if self._worker is not None and self._worker.job == job.job:
+                self._worker.expect_end()
+                self._tell(self._worker, "cancel", {"job": job.job})
+
+    def encourage(self) -> None:
+        """A new job is a new chance for a worker that could not start."""
+        if self._next_start == math.inf:
+            self._next_start = 0.0
+
+    def _start(self) -> WorkerProcess:
+        keys = KeyPair.new()
+        self._gate.known[WORKERS] = {keys.public}
+        connection = Connection(self.router.endpoint, self._server_key, keys.public, keys.secret, os.getpid())
+        return WorkerProcess(self._home, self._runner, connection)
+
+    def _begin(self, worker: WorkerProcess, job: StoredJob) -> None:
+        self._jobs.move(job.job, "running")
+        worker.begin(job.job)
+        self._tell(
+            worker, "run", {"job": job.job, "spec": job.spec.to_json(), "image": job.image, "mask": job.mask}
+        )
+        log.info("job %s runs", job.job)
+
+    def _tell(self, worker: WorkerProcess, kind: str, fields: dict[str, object]) -> None:
+        try:
+            heard = self.router.send(worker.name.encode(), kind, fields)
+        except PeerGone:
+            heard = False
+        if not heard:
+            worker.kill()  # a worker that cannot be told anything is no use; the next watch sees it dead
+
+    def _settle(self, outcome: Message) -> None:
+        """Write down how the job ended. Tried again at the next turn where the store cannot be written."""
+        job = outcome.fields["job"]
+        if outcome.type == "done":
+            self._jobs.move(
+                job, "done", artifacts=[Artifact(**values) for values in outcome.fields["artifacts"]]
+            )
+            log.info("job %s done", job)
+        else:
+            self._fail(job, error_from_json(outcome.fields["error"]))
+        self._outcome = None
+        if self._worker is not None:
+            self._worker.finish()
+
+    def _fail(self, job: str, error: UnoccludeError | None) -> None:
+        """End a job without a result; where its end was wished for, that is what it was."""
+        stored = self._jobs.get(job)
+        if stored is not None and stored.state == "cancelling":
+            self._jobs.move(job, "cancelled", error=_cancelled())
+        else:
+            self._jobs.move(job, "failed", error=error)
+        log.info("job %s ended without a result: %s", job, error)
+
+    def _bury(self, worker: WorkerProcess, death: str) -> None:
+        """What a worker's death means for its job and for the next worker."""
+        words = worker.last_words()
+        log.error("the worker %s; its last words: %s", death, words)
+        if worker.job is not None:
+            crashes = self._jobs.count_crash(worker.job)
+            job = self._jobs.get(worker.job)
+            if job is not None and job.state == "running" and crashes < MAX_CRASHES:
+                self._jobs.move(job.job, "queued")
+            else:
+                self._fail(worker.job, _worker_error(f"The worker {death}, {crashes} times with this job."))
+        elif not worker.ready:
+            self._false_starts += 1
+            self._next_start = time.monotonic() + 2.0**self._false_starts
+            if self._false_starts >= MAX_FALSE_STARTS:
+                self._next_start = math.inf
+                while (job := self._jobs.next_queued()) is not None:
+                    self._fail(job.job, _worker_error(f"The worker cannot start; it {death}: {words}"))
+        worker.kill()
+        self._worker = None
+
+
+def _cancelled() -> UnoccludeError:
+    return make_error("cancelled", "The job was cancelled.", "")
+
+
+def _worker_error(message: str) -> UnoccludeError:
+    return make_error("worker", message, "See worker.log in the backend's home folder.")

@@ -1,0 +1,204 @@
+"""The worker process: owns the device, runs one job after the other, keeps the models warm between them.
+
+Started by the broker as `python -m unocclude.server.worker`. Its orders arrive as one JSON line on stdin,
+which then stays open: when the broker dies the pipe closes, and the worker ends with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from unocclude.client import open_dealer
+from unocclude.connection import Connection
+from unocclude.errors import Cancelled, UnoccludeError
+from unocclude.pipeline.types import Image, Progress
+from unocclude.protocol import (
+    REQUESTS,
+    JobSpec,
+    Shape,
+    decode,
+    encode,
+    error_to_json,
+    is_artifact_name,
+    make_error,
+)
+from unocclude.server.blobs import BlobStore
+
+log = logging.getLogger(__name__)
+
+RunJob = Callable[[JobSpec, bytes, bytes | None, Path, Progress], None]
+"""Writes the files of a job into the folder: (spec, image file, mask file or None, folder, progress)."""
+
+PROGRESS_INTERVAL = 0.1
+PREVIEW_INTERVAL = 0.5
+"""Seconds; what comes faster is not sent, except a stage's last step."""
+PREVIEW_SIZE = 512
+"""Pixels of a preview's longer side, at most."""
+
+_JOB = {"job": REQUESTS["cancel"].fields["job"]}
+ORDERS: dict[str, Shape] = {
+    "run": Shape({**_JOB, "spec": bool, "image": bool}),
+    "cancel": Shape(_JOB),
+}
+REPORTS: dict[str, Shape] = {
+    "ready": Shape({}),
+    "progress": Shape({**_JOB}, (0, 1)),
+    "done": Shape({**_JOB, "artifacts": lambda value: isinstance(value, list)}),
+    "failed": Shape({**_JOB, "error": lambda value: isinstance(value, dict)}),
+}
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the broker tells a new worker. `name` is its routing id, `runner` the `module:function` of a
+    RunJob."""
+
+    name: str
+    home: str
+    runner: str
+    connection: Connection
+
+    def to_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Orders:
+        values = json.loads(line)
+        return cls(**{**values, "connection": Connection(**values["connection"])})
+
+
+class Reporter:
+    """The `Progress` of a job: tells the broker, and hears from it whether to stop."""
+
+    def __init__(self, socket: zmq.Socket[Any], job: str) -> None:
+        self._socket = socket
+        self._job = job
+        self._stage = ""
+        self._told = self._shown = 0.0
+
+    def __call__(self, stage: str, step: int, total: int, preview: Image | None = None) -> None:
+        self._stop_if_told()
+        now = time.monotonic()
+        turn = stage != self._stage or step >= total
+        self._stage = stage
+        show = preview is not None and (turn or now - self._shown >= PREVIEW_INTERVAL)
+        if not (turn or show or now - self._told >= PROGRESS_INTERVAL):
+            return
+        self._told = now
+        blobs = []
+        if preview is not None and show:
+            self._shown = now
+            blobs.append(encode_preview(preview))
+        fields = {"job": self._job, "stage": stage, "step": step, "total": total}
+        with suppress(zmq.Again):  # the broker is busy; the next progress tells more than this one
+            self._socket.send_multipart(encode("progress", fields, blobs), zmq.DONTWAIT)
+
+    def _stop_if_told(self) -> None:
+        while self._socket.poll(0):
+            order = decode(self._socket.recv_multipart(), ORDERS)
+            if order.type == "cancel" and order.fields["job"] == self._job:
+                raise Cancelled("The job was cancelled.")
+
+
+def encode_preview(preview: Image) -> bytes:
+    """(H, W, 3 or 4) uint8 to a PNG file."""
+    from PIL import Image as Picture
+
+    picture = Picture.fromarray(preview)
+    picture.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def work(orders: Orders) -> None:
+    """Run jobs until the broker goes."""
+    module, _, name = orders.runner.partition(":")
+    run_job: RunJob = getattr(importlib.import_module(module), name)
+    home = Path(orders.home)
+    blobs = BlobStore(home / "blobs")
+    socket = open_dealer(zmq.Context.instance(), orders.connection)
+    socket.routing_id = orders.name.encode()
+    socket.connect(orders.connection.endpoint)
+    socket.send_multipart(encode("ready", {}))
+    while True:
+        order = decode(socket.recv_multipart(), ORDERS)
+        if order.type != "run":
+            continue  # a cancel that came too late
+        job = order.fields["job"]
+        folder = Path(tempfile.mkdtemp(prefix=f"{job}-", dir=home / "work"))
+        try:
+            run_job(
+                JobSpec.from_json(order.fields["spec"]),
+                blobs.read(order.fields["image"]),
+                None if order.fields["mask"] is None else blobs.read(order.fields["mask"]),
+                folder,
+                Reporter(socket, job),
+            )
+            report = encode("done", {"job": job, "artifacts": collect(folder, blobs)})
+        except Exception as error:
+            if not isinstance(error, UnoccludeError):
+                traceback.print_exc()
+            report = encode("failed", {"job": job, "error": error_to_json(honest(error))})
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        socket.send_multipart(report)
+
+
+def collect(folder: Path, blobs: BlobStore) -> list[dict[str, Any]]:
+    """Move every file of the folder into the store; name, size and sha256 of each."""
+    found = []
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if not is_artifact_name(name):
+            raise ValueError(f"the job left a file with the name {name!r}, which cannot travel")
+        digest, size = blobs.take(file)
+        found.append({"name": name, "size": size, "sha256": digest})
+    return found
+
+
+def honest(error: Exception) -> UnoccludeError:
+    """The error as the artist should read it."""
+    if isinstance(error, UnoccludeError):
+        return error
+    text = f"{type(error).__name__}: {error}"[:2000]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return make_error(
+            "out_of_memory",
+            f"The memory did not suffice ({text}).",
+            "Close other programs or use --device cpu.",
+        )
+    return make_error("internal", f"The job failed ({text}).", "See worker.log in the backend's home folder.")
+
+
+def end_with_broker() -> None:
+    """Wait for the end of stdin, then end this process whatever it is doing."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    orders = Orders.from_line(sys.stdin.buffer.readline())
+    threading.Thread(target=end_with_broker, daemon=True).start()
+    work(orders)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""A stand-in for the pipeline: quick, and it misbehaves on demand. The image's bytes say how.
+
+`b"steps=20 pause=0.05"`: so many steps, so many seconds each. Words: `crash` (the process ends),
+`crash-once`, `raise` (an exception), `deaf` (never looks whether it was cancelled), `memory` (MemoryError),
+`big` (a file of 3 MiB).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from unocclude.errors import InputError
+from unocclude.pipeline.types import Progress
+from unocclude.protocol import JobSpec
+
+
+def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progress: Progress) -> None:
+    words = image.decode().split()
+    options = dict(word.split("=") for word in words if "=" in word)
+    steps, pause = int(options.get("steps", 3)), float(options.get("pause", 0))
+    progress("segment", 1, 1)
+    if "crash" in words:
+        os._exit(3)
+    if "crash-once" in words:
+        marker = folder.parent.parent / "crashed"
+        if not marker.exists():
+            marker.touch()
+            os.abort()
+    if "raise" in words:
+        raise InputError("There is nothing at the point.", "Click on the object.")
+    if "memory" in words:
+        raise MemoryError
+    if "deaf" in words:
+        time.sleep(600)
+    for step in range(steps):
+        time.sleep(pause)
+        shade = np.full((64, 64, 3), step % 256, np.uint8)
+        progress("complete", step + 1, steps, shade if step % 2 else None)
+    (folder / "views").mkdir()
+    (folder / "views" / "000.png").write_bytes(image)
+    (folder / "report.json").write_text(str(spec.seed))
+    if mask is not None:
+        (folder / "visible_mask.png").write_bytes(mask)
+    if "big" in words:
+        (folder / "mesh.glb").write_bytes(bytes(range(256)) * 4096 * 3)
