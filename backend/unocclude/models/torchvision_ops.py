@@ -1,9 +1,9 @@
 """Makes `import torchvision` work where its compiled operators do not load.
 
-Some wheels of torchvision carry operators built for CUDA libraries that a CPU-only machine lacks. The import then
-fails on `torchvision::nms`, and takes diffusers, transformers and segment-anything with it, although nothing here
-calls an operator of torchvision. Declaring the two schemas that the import looks up is enough; calling one of them
-still raises NotImplementedError.
+Some wheels of torchvision carry operators built for CUDA libraries that a CPU-only machine lacks. The import
+then fails on `torchvision::nms`, and takes diffusers, transformers and segment-anything with it, although
+nothing here calls an operator of torchvision. Declaring the two schemas that the import looks up is enough;
+calling one of them still raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _declared: list[torch.library.Library] = []
 
 
 def make_torchvision_importable() -> None:
-    """Imports torchvision, after declaring the missing schemas if need be. Does nothing where torchvision works."""
+    """Imports torchvision, declaring the missing schemas only if that fails."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
