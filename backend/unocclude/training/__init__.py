@@ -1,0 +1,1 @@
+"""Training of the bundled models, one file per model. `unocclude train WHAT` runs them."""

@@ -1,0 +1,125 @@
+"""The rendered object library: shards of many objects, each seen by SyncDreamer's 16 cameras and by a few free ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from unocclude import cameras
+from unocclude.data.objects import random_object
+from unocclude.data.renderer import ObjectRenderer, random_lighting
+
+OBJECTS_PER_SHARD = 50
+QUERY_VIEWS = 4
+QUERY_SIZE = 256
+TARGET_SIZE = 128
+DEPTH_UNITS = 20000.0
+"""Stored depth is camera z times this, as uint16; 0 is empty."""
+
+
+@dataclass(frozen=True)
+class RenderedObject:
+    """queries (4, 256, 256, 4) at `azimuth_steps` * 22.5 degrees and free `elevations` (degrees);
+    targets (16, 128, 128, 4) and target_depth (16, 128, 128) uint16. All pictures uint8 RGBA, straight alpha."""
+
+    queries: NDArray[np.uint8]
+    azimuth_steps: NDArray[np.int64]
+    elevations: NDArray[np.float32]
+    targets: NDArray[np.uint8]
+    target_depth: NDArray[np.uint16]
+
+
+def _halved(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Twice-sized picture -> antialiased one (colours weighted by alpha)."""
+    a, b, c, d = (rgba[y::2, x::2].astype(np.float32) for y in (0, 1) for x in (0, 1))
+    weight = a[..., 3:] + b[..., 3:] + c[..., 3:] + d[..., 3:]
+    colour = sum((p[..., :3] * p[..., 3:] for p in (b, c, d)), a[..., :3] * a[..., 3:]) / np.maximum(
+        weight, 1e-6
+    )
+    return np.round(np.concatenate([colour, weight / 4], -1)).astype(np.uint8)
+
+
+def render_object(seed: int, index: int) -> RenderedObject:
+    """Object number `index` of the endless sequence that `seed` starts."""
+    rng = np.random.default_rng([seed, index])
+    renderer = ObjectRenderer(random_object(rng), random_lighting(rng))
+    steps = rng.choice(cameras.VIEW_COUNT, QUERY_VIEWS, replace=False)
+    elevations = rng.uniform(-5, 40, QUERY_VIEWS).astype(np.float32)
+    queries = [
+        _halved(renderer.render(cameras.AZIMUTHS[s], float(e), 2 * QUERY_SIZE).rgba)
+        for s, e in zip(steps, elevations, strict=True)
+    ]
+    targets = [renderer.render(a, cameras.TARGET_ELEVATION, 2 * TARGET_SIZE) for a in cameras.AZIMUTHS]
+    return RenderedObject(
+        np.stack(queries),
+        steps,
+        elevations,
+        np.stack([_halved(t.rgba) for t in targets]),
+        np.stack([np.round(t.depth[::2, ::2] * DEPTH_UNITS).astype(np.uint16) for t in targets]),
+    )
+
+
+def _write_shard(folder: Path, seed: int, shard: int) -> Path:
+    first = shard * OBJECTS_PER_SHARD
+    objects = [render_object(seed, first + k) for k in range(OBJECTS_PER_SHARD)]
+    names = ("queries", "azimuth_steps", "elevations", "targets", "target_depth")
+    path = folder / f"objects_{shard:04d}.safetensors"
+    partial = path.with_suffix(".partial")
+    save_file(
+        {name: np.stack([getattr(o, name) for o in objects]) for name in names},
+        partial,
+        metadata={"seed": str(seed), "first": str(first), "k_256": json.dumps(cameras.intrinsics().tolist())},
+    )
+    os.replace(partial, path)
+    return path
+
+
+def write_library(folder: Path, objects: int, seed: int, workers: int) -> Iterator[Path]:
+    """Yields each shard as it is finished. Shards that are there already are kept, so it resumes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = range(-(-objects // OBJECTS_PER_SHARD))
+    missing = [s for s in wanted if not (folder / f"objects_{s:04d}.safetensors").exists()]
+    with ProcessPoolExecutor(workers) as pool:
+        futures = [pool.submit(_write_shard, folder, seed, shard) for shard in missing]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+class ObjectLibrary:
+    """Random access to a folder of shards; pictures are read from disk when asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        paths = sorted(folder.glob("objects_*.safetensors"))
+        if not paths:
+            raise FileNotFoundError(
+                f"No objects_*.safetensors in {folder}. Make them with `unocclude train objects`."
+            )
+        self._shards = [safe_open(path, "numpy") for path in paths]
+
+    def __len__(self) -> int:
+        return len(self._shards) * OBJECTS_PER_SHARD
+
+    def query(self, index: int, view: int) -> NDArray[np.uint8]:
+        """(256, 256, 4): one free view of one object."""
+        return self._read(index, "queries", view)
+
+    def query_camera(self, index: int, view: int) -> tuple[int, float]:
+        """(azimuth step of 22.5 degrees, elevation in degrees) of that view."""
+        return int(self._read(index, "azimuth_steps", view)), float(self._read(index, "elevations", view))
+
+    def targets(self, index: int) -> NDArray[np.uint8]:
+        """(16, 128, 128, 4) from SyncDreamer's cameras."""
+        return self._read(index, "targets", slice(None))
+
+    def _read(self, index: int, name: str, item: int | slice) -> NDArray:
+        shard, row = divmod(index, OBJECTS_PER_SHARD)
+        return self._shards[shard].get_slice(name)[row : row + 1][0][item]

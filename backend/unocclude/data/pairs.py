@@ -1,0 +1,90 @@
+"""Whole-part pairs: what the completion model sees of a scene, and the whole object it should imagine. Kept in shards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from scipy import ndimage
+
+from unocclude.data.scenes import Mask, SceneMaker
+from unocclude.pipeline.crop import crop_around, cut, cut_mask, resized
+from unocclude.pipeline.types import Crop
+
+PAIRS_PER_SHARD = 250
+SIZE = 256
+
+
+@dataclass(frozen=True)
+class Pair:
+    """All in the crop's frame: image (256, 256, 3), visible (256, 256) 0/255, whole (256, 256, 4)."""
+
+    image: NDArray[np.uint8]
+    visible: NDArray[np.uint8]
+    whole: NDArray[np.uint8]
+
+
+def draw_pair(scenes: SceneMaker, seed: int, index: int) -> Pair:
+    """Number `index` of the endless sequence of `seed`. Crops vary a little, and masks err as segmenters do."""
+    rng = np.random.default_rng([seed, index])
+    scene = scenes.draw(rng, hidden=(0.05, 0.75))
+    exact = crop_around(scene.visible, margin=rng.uniform(0.55, 0.85), size=SIZE)
+    shift = rng.normal(0, 0.03 * exact.side, 2).astype(int)
+    crop = Crop(exact.left + int(shift[0]), exact.top + int(shift[1]), exact.side, SIZE)
+    visible = _as_segmented(scene.visible, rng) if rng.random() < 0.5 else scene.visible
+    return Pair(
+        cut(scene.image, crop), 255 * cut_mask(visible, crop).astype(np.uint8), _cut_layer(scene.whole, crop)
+    )
+
+
+def _as_segmented(mask: Mask, rng: np.random.Generator) -> Mask:
+    """Grown or shrunk, with bites and crumbs of a few pixels; never empty."""
+    reach = int(rng.integers(-3, 4))
+    moved = mask
+    if reach > 0:
+        moved = ndimage.binary_dilation(mask, iterations=reach)
+    elif reach < 0:
+        moved = ndimage.binary_erosion(mask, iterations=-reach)
+    noise = ndimage.gaussian_filter(rng.normal(0, 1, mask.shape), 6)
+    edge = ndimage.binary_dilation(mask, iterations=6) & ~ndimage.binary_erosion(mask, iterations=6)
+    moved = np.where(edge & (np.abs(noise) > 2 * noise.std()), ~moved, moved)
+    return moved if moved.sum() > 50 else mask
+
+
+def _cut_layer(layer: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
+    """As `cut`, but beyond the image there is nothing."""
+    reach = crop.side
+    padded = np.pad(layer, ((reach, reach), (reach, reach), (0, 0)))
+    top, left = crop.top + reach, crop.left + reach
+    return resized(padded[top : top + crop.side, left : left + crop.side], crop.size)
+
+
+def write_pairs(folder: Path, scenes: SceneMaker, count: int, seed: int) -> Iterator[Path]:
+    """Yields each shard as it is there. Shards that were there already are kept, so it resumes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in range(-(-count // PAIRS_PER_SHARD)):
+        path = folder / f"pairs_{shard:04d}.safetensors"
+        if not path.exists():
+            first = shard * PAIRS_PER_SHARD
+            pairs = [draw_pair(scenes, seed, first + k) for k in range(PAIRS_PER_SHARD)]
+            partial = path.with_suffix(".partial")
+            arrays = {
+                name: np.stack([getattr(p, name) for p in pairs]) for name in ("image", "visible", "whole")
+            }
+            save_file(arrays, partial, metadata={"seed": str(seed), "first": str(first)})
+            os.replace(partial, path)
+        yield path
+
+
+def read_pairs(path: Path) -> Iterator[Pair]:
+    """The pairs of one shard."""
+    with safe_open(path, "numpy") as shard:
+        slices = [shard.get_slice(name) for name in ("image", "visible", "whole")]
+        for k in range(slices[0].get_shape()[0]):
+            yield Pair(*(s[k] for s in slices))

@@ -1,0 +1,66 @@
+"""Between the image's pixels and the square that the models see."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image as PilImage
+
+from unocclude.errors import InputError
+from unocclude.pipeline.types import Crop, Image, Mask
+
+MARGIN = 0.7
+"""How much larger than the visible part's bounding box the square is: room for what is hidden."""
+
+
+def crop_around(visible: Mask, margin: float = MARGIN, size: int = 256) -> Crop:
+    """The square about the visible part; it may reach beyond the image. Raises InputError for an empty mask."""
+    rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
+    if not len(rows):
+        raise InputError(
+            "The mask of the visible part is empty.", "Click on the object, or paint its visible part."
+        )
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    side = max(int(round(max(bottom - top, right - left) * (1 + margin))), 16)
+    return Crop(int(round((left + right - side) / 2)), int(round((top + bottom - side) / 2)), side, size)
+
+
+def cut(image: Image, crop: Crop) -> Image:
+    """The square at model size, (size, size, C). Beyond the image its border pixels are repeated."""
+    height, width = image.shape[:2]
+    rows = np.clip(np.arange(crop.top, crop.top + crop.side), 0, height - 1)
+    columns = np.clip(np.arange(crop.left, crop.left + crop.side), 0, width - 1)
+    return resized(image[rows][:, columns], crop.size)
+
+
+def cut_mask(mask: Mask, crop: Crop) -> Mask:
+    """As `cut`, for a mask; beyond the image it is empty."""
+    padded = np.zeros((crop.side, crop.side), np.uint8)
+    inside, source = _overlap(crop, mask.shape)
+    padded[inside] = 255 * mask[source].astype(np.uint8)
+    return resized(padded, crop.size) > 127
+
+
+def uncut(picture: Image, crop: Crop, shape: tuple[int, int]) -> Image:
+    """A model-size picture (size, size[, C]) back on a canvas of the image's (height, width), 0 elsewhere."""
+    canvas = np.zeros((*shape, *picture.shape[2:]), np.uint8)
+    inside, target = _overlap(crop, shape)
+    canvas[target] = resized(picture, crop.side)[inside]
+    return canvas
+
+
+def resized(picture: Image, size: int) -> Image:
+    """Antialiased to (size, size); RGBA is resized with its colours weighted by alpha."""
+    if picture.shape[:2] == (size, size):
+        return picture
+    filter_ = PilImage.Resampling.BOX if size < picture.shape[0] else PilImage.Resampling.BICUBIC
+    return np.asarray(PilImage.fromarray(picture).resize((size, size), filter_))
+
+
+def _overlap(crop: Crop, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """(the crop's own rows and columns, the image's) where the square and the image overlap."""
+    y0, y1 = max(crop.top, 0), min(crop.top + crop.side, shape[0])
+    x0, x1 = max(crop.left, 0), min(crop.left + crop.side, shape[1])
+    return (
+        (slice(y0 - crop.top, y1 - crop.top), slice(x0 - crop.left, x1 - crop.left)),
+        (slice(y0, y1), slice(x0, x1)),
+    )

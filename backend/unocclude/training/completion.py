@@ -1,0 +1,112 @@
+"""Trains the bundled completion model: pix2gestalt's recipe on procedural whole-part pairs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unocclude.data.pairs import read_pairs
+from unocclude.models.autoencoder import Autoencoder
+from unocclude.models.pix2gestalt import CompletionCondition, Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.samplers import DPMSolver, gaussian
+from unocclude.models.weights import save_bundled
+from unocclude.training.latents import LatentBank, Tensors, encoded_shards
+from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
+
+BATCH = 32
+VALIDATION = 48
+MIN_SNR_GAMMA = 5.0
+CONTEXT_SIZE = 128
+"""Side of the stored pictures that the image encoder sees."""
+
+
+class CompletionTask:
+    """Denoises whole objects given the occluded picture. The autoencoder is frozen and its latents are precomputed."""
+
+    def __init__(self, pairs: Path, latents: Path, autoencoder: Autoencoder) -> None:
+        config = replace(Pix2GestaltConfig.bundled(), autoencoder=autoencoder.config)
+        self.module = Pix2Gestalt(config)
+        self.module.autoencoder.load_state_dict(autoencoder.state_dict())
+        autoencoder.eval()
+        sources = sorted(pairs.glob("pairs_*.safetensors"))
+        self._bank = LatentBank(
+            encoded_shards(sources, latents, lambda path: _encode(path, autoencoder))
+        ).tensors
+        self._kept = len(self._bank["target"]) - VALIDATION
+
+    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
+        rows = torch.from_numpy(rng.integers(0, self._kept, BATCH))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        return self.module.training_loss(
+            self._bank["target"][rows].float().to(device),
+            self._bank["condition"][rows].float().to(device),
+            self._bank["picture"][rows].float().to(device) / 127.5 - 1,
+            generator,
+            min_snr_gamma=MIN_SNR_GAMMA,
+        )
+
+    def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:
+        """One sample each: the amodal mask's IoU, the visible mask's as the baseline, and PSNR of the whole object."""
+        assert isinstance(averaged, Pix2Gestalt)
+        held = {name: tensor[self._kept :].to(device) for name, tensor in self._bank.items()}
+        condition = CompletionCondition(
+            held["condition"].float(), averaged.context(held["picture"].float() / 127.5 - 1)
+        )
+        latents = DPMSolver(averaged.schedule, steps=12).sample(
+            lambda x, t: averaged.guided(x, t, condition, 1.5),
+            shape=tuple(held["target"].shape),
+            noise=gaussian(torch.Generator().manual_seed(0), device),
+        )
+        imagined = np.concatenate([averaged.to_rgba(averaged.decode(z[None])) for z in latents])
+        truth = np.concatenate([averaged.to_rgba(averaged.decode(z[None].float())) for z in held["target"]])
+        seen = held["visible"].cpu().numpy() > 0
+        whole = truth[..., 3] > 127
+        error = ((on_white(imagined)[..., :3] / 255.0 - on_white(truth)[..., :3] / 255.0) ** 2).mean(
+            axis=(1, 2, 3)
+        )
+        pictures = held["picture"].cpu().numpy().transpose(0, 2, 3, 1)
+        rows = [
+            [pictures[k], 255 * seen[k, ::2, ::2].astype(np.uint8), imagined[k, ::2, ::2], truth[k, ::2, ::2]]
+            for k in range(24)
+        ]
+        figures = {
+            "iou": _iou((imagined[..., 3] > 127) | seen, whole),
+            "iou_visible": _iou(seen, whole),
+            "psnr": float(-10 * np.log10(error).mean()),
+        }
+        return figures, sheet([[p for row in rows[k : k + 3] for p in row] for k in range(0, 24, 3)])
+
+    def export(self, averaged: nn.Module, path: Path, card: dict[str, Any]) -> None:
+        save_bundled(averaged, path, card)
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float(((a & b).sum((1, 2)) / np.maximum((a | b).sum((1, 2)), 1)).mean())
+
+
+@torch.inference_mode()
+def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
+    device = next(autoencoder.parameters()).device
+    rows: list[tuple[Tensor, ...]] = []
+    for pair in read_pairs(path):
+        whole, image = (to_tensor(p)[None].to(device) for p in (on_white(pair.whole), pair.image))
+        visible = to_tensor(pair.visible[..., None])[None].to(device)
+        condition = torch.cat([autoencoder.posterior(x).mode() for x in (image, visible)], dim=1)
+        picture = nn.functional.interpolate(image, (CONTEXT_SIZE, CONTEXT_SIZE), mode="area")[0]
+        rows.append(
+            (
+                autoencoder.encode(whole)[0].half(),
+                condition[0].half(),
+                torch.from_numpy(to_picture(picture).transpose(2, 0, 1).copy()),
+                torch.from_numpy(pair.visible),
+            )
+        )
+    names = ("target", "condition", "picture", "visible")
+    return {
+        name: torch.stack(values).cpu() for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    }

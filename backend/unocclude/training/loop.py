@@ -1,0 +1,188 @@
+"""The training loop that every bundled model shares: resumable, averaged weights, loss curve, validation pictures."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from unocclude.pipeline.types import Image as Picture
+
+
+class Task(Protocol):
+    """What a model's training file provides."""
+
+    module: nn.Module
+    """The trainable module; its averaged copy is what gets bundled."""
+
+    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
+        """One batch's loss, scalar, with gradient. All randomness from `rng`."""
+        ...
+
+    def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:
+        """Figures on fixed validation data and a picture for people."""
+        ...
+
+    def export(self, averaged: nn.Module, path: Path, card: dict[str, Any]) -> None:
+        """Writes the bundled weights."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`minutes` of training in all, counted over resumed runs; the rate warms up, then falls to 0 along a cosine."""
+
+    minutes: float
+    rate: float = 4e-4
+    warmup_steps: int = 100
+    decay: float = 0.999
+    weight_decay: float = 0.01
+    save_every_minutes: float = 5.0
+    seed: int = 0
+
+
+class Averaged:
+    """Exponential moving average of a module's weights, its decay warmed up as (1 + n) / (10 + n)."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._updates = 0
+        self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def update(self, module: nn.Module) -> None:
+        self._updates += 1
+        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value.detach(), 1 - decay)
+            else:
+                self.weights[name].copy_(value)
+
+    def state(self) -> dict[str, Any]:
+        return {"updates": self._updates, "weights": self.weights}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._updates, self.weights = state["updates"], state["weights"]
+
+
+def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: torch.device) -> None:
+    """Trains from the last checkpoint in `folder` until `schedule.minutes` are used up, then exports to `bundled`.
+
+    `folder` gets checkpoint.pt, history.jsonl, loss.png and validation_*.png. A run that has used up its minutes goes
+    on when the schedule grants more.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    module = task.module.to(device).train()
+    optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
+    averaged = Averaged(module, schedule.decay)
+    step, used = 0, 0.0
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        module.load_state_dict(state["module"])
+        optimiser.load_state_dict(state["optimiser"])
+        averaged.load(state["averaged"])
+        step, used = state["step"], state["seconds"]
+    budget = schedule.minutes * 60
+    last, saved, losses = time.monotonic(), used, []
+    with tqdm(total=round(budget), initial=round(used), unit="s", desc=bundled.stem) as bar:
+        while used < budget:
+            share = min(used / budget, 1.0)
+            rate = (
+                schedule.rate
+                * min(1.0, (step + 1) / schedule.warmup_steps)
+                * 0.5
+                * (1 + np.cos(np.pi * share))
+            )
+            for group in optimiser.param_groups:
+                group["lr"] = float(rate)
+            torch.manual_seed(schedule.seed * 1_000_003 + step)
+            loss = task.loss(np.random.default_rng([schedule.seed, step]), device)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimiser.step()
+            averaged.update(module)
+            step += 1
+            losses.append(float(loss.detach()))
+            now = time.monotonic()
+            bar.update(round(used + now - last) - round(used))
+            used, last = used + now - last, now
+            if used - saved >= schedule.save_every_minutes * 60 or used >= budget:
+                _save(checkpoint, module, optimiser, averaged, step, used)
+                figures = _report(task, averaged, folder, step, used, losses, device)
+                bar.write(f"step {step}: {figures}")
+                saved, losses, last = used, [], time.monotonic()
+    _, best = _evaluated(task, averaged, device)
+    task.export(best, bundled, {"steps": step, "minutes": round(used / 60, 1), "device": str(device)})
+
+
+def _save(
+    path: Path,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    averaged: Averaged,
+    step: int,
+    seconds: float,
+) -> None:
+    partial = path.with_suffix(".partial")
+    state = {
+        "module": module.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "averaged": averaged.state(),
+        "step": step,
+        "seconds": seconds,
+    }
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _evaluated(
+    task: Task, averaged: Averaged, device: torch.device
+) -> tuple[tuple[dict[str, float], Picture], nn.Module]:
+    """(the task's validation of the averaged weights, a module that holds them)."""
+    module = copy.deepcopy(task.module)
+    module.load_state_dict(averaged.weights)
+    module.eval()
+    with torch.inference_mode():
+        return task.validate(module, device), module
+
+
+def _report(
+    task: Task,
+    averaged: Averaged,
+    folder: Path,
+    step: int,
+    seconds: float,
+    losses: list[float],
+    device: torch.device,
+) -> dict[str, float]:
+    (figures, picture), _ = _evaluated(task, averaged, device)
+    entry = {"step": step, "minutes": round(seconds / 60, 2), "loss": float(np.mean(losses)), **figures}
+    with (folder / "history.jsonl").open("a") as stream:
+        stream.write(json.dumps(entry) + "\n")
+    Image.fromarray(picture).save(folder / f"validation_{step:07d}.png")
+    _plot(folder)
+    return entry
+
+
+def _plot(folder: Path) -> None:
+    from matplotlib.figure import Figure  # heavy, and wanted only here
+
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    names = [name for name in history[-1] if name not in ("step", "minutes")]
+    figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+        axes.plot([h["step"] for h in history], [h.get(name, np.nan) for h in history])
+        axes.set(title=name, xlabel="step")
+    figure.savefig(folder / "loss.png", dpi=80)
