@@ -1,0 +1,49 @@
+"""Find the Python that has the backend installed. It is not Blender's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..wire.errors import ServerUnavailableError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+"""The source tree, where the add-on runs from it; elsewhere a folder without a `.venv`."""
+
+
+def find_python(chosen: str) -> Path:
+    """The backend's Python: the one chosen in the preferences, else the one that belongs to the source tree,
+    else to the `unocclude` command.
+
+    `chosen` is a Python, the `unocclude` command beside one, or a virtual environment's folder; or empty.
+    Raises ServerUnavailableError where there is none.
+    """
+    if chosen:
+        found = next(_pythons_at(Path(chosen).expanduser()), None)
+        if found is None:
+            raise ServerUnavailableError(
+                f"There is no Python at {chosen}.", "Choose the backend's Python in the add-on's preferences."
+            )
+        return found
+    command = shutil.which("unocclude")
+    for place in (REPOSITORY / ".venv", *([Path(command).resolve()] if command else [])):
+        found = next(_pythons_at(place), None)
+        if found is not None:
+            return found
+    raise ServerUnavailableError(
+        "The backend was not found on this machine.",
+        "Install it as its README says, then choose its Python in the add-on's preferences.",
+    )
+
+
+def _pythons_at(place: Path) -> Iterator[Path]:
+    folder, name = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    if place.is_dir():
+        places = [place / folder / name, place / name]
+    elif place.stem.lower().startswith("python"):
+        places = [place]
+    else:
+        places = [place.parent / name]
+    return (path for path in places if path.is_file())

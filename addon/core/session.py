@@ -1,0 +1,98 @@
+"""What goes on beside the open file: the job under way and what is known of the backend."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ..wire.errors import UnoccludeError
+from ..wire.protocol import Event
+from .job import Job, Phase
+from .link import BackendState, Delivered, Failed, Link, News, Order, Sending, Starting
+
+BUDGET = 0.01
+"""Seconds that one round of news may take of Blender's main thread."""
+
+
+class Session:
+    """Belongs to the main thread. One job at a time; `backend_runs` is None while nobody has looked."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.job: Job | None = None
+        self.backend_runs: bool | None = None
+        self.backend_error: UnoccludeError | None = None
+        self._questions = 0
+
+    @property
+    def busy(self) -> bool:
+        return self.job is not None and not self.job.ended
+
+    @property
+    def expects_news(self) -> bool:
+        return self.busy or self._questions > 0
+
+    def reconstruct(self, job: Job, picture: bytes, folder: Path, python: Path | UnoccludeError) -> None:
+        """Hand the job in. Raises ValueError while another one is under way."""
+        if self.busy:
+            raise ValueError("one job at a time")
+        self.job = job
+        self._link.do(Order(job.id, job.spec, picture, folder, python))
+
+    def cancel(self) -> None:
+        if self.job is not None and self.job.cancellable:
+            self.job.enter(Phase.CANCELLING)
+            self._link.cancel(self.job.id)
+
+    def dismiss(self) -> None:
+        """Forget a job that has ended, and what went wrong."""
+        if not self.busy:
+            self.job = None
+        self.backend_error = None
+
+    def look_for_backend(self) -> None:
+        self._questions += 1
+        self._link.look_for_backend()
+
+    def start_backend(self, python: Path) -> None:
+        self._questions += 1
+        self.backend_error = None
+        self._link.start_backend(python)
+
+    def stop_backend(self) -> None:
+        self._questions += 1
+        self.backend_error = None
+        self._link.stop_backend()
+
+    def take_news(self) -> bool:
+        """Take in what the link has to tell, within the time budget. True where something changed."""
+        deadline = time.monotonic() + BUDGET
+        changed = False
+        for news in self._link.news():
+            self._take(news)
+            changed = True
+            if time.monotonic() >= deadline:
+                break
+        return changed
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _take(self, news: News) -> None:
+        if isinstance(news, BackendState):
+            self._questions -= 1
+            self.backend_runs = news.running
+            self.backend_error = news.error
+        elif self.job is not None and self.job.id == news.job:
+            _tell(self.job, news)
+
+
+def _tell(job: Job, news: Starting | Sending | Event | Delivered | Failed) -> None:
+    if isinstance(news, Event):
+        job.progress(news)
+    elif isinstance(news, Delivered):
+        job.arrive(news.mesh)
+    elif isinstance(news, Failed):
+        job.fail(news.error)
+    else:
+        job.enter(Phase.STARTING if isinstance(news, Starting) else Phase.SENDING)

@@ -1,0 +1,141 @@
+"""The job under way, on Blender's side: hand it over, take its news on a timer, bring its mesh in."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import bpy
+from bpy.app.handlers import persistent
+from bpy.types import Context
+
+from .core.backend import find_python
+from .core.job import Job, Phase
+from .core.link import Link
+from .core.session import Session
+from .picture import picture_file
+from .preferences import preferences
+from .scene import may_place, place
+from .wire.errors import UnoccludeError
+
+TICK = 0.1
+"""Seconds between two looks at the news while something is going on."""
+BACKEND_AGE = 5.0
+"""Seconds for which it is taken as known whether a backend runs."""
+UNDO_NAME = "Reconstruct Occluded Object"
+
+session = Session(Link())
+_backend_seen = 0.0
+
+
+def reconstruct(context: Context) -> Job:
+    """Start the job that the scene's settings describe. Raises InputError where the image has no pixels."""
+    settings = context.scene.unocclude
+    job = Job(settings.spec(), settings.image.name, context.scene.name)
+    folder = Path(bpy.app.tempdir) / "unocclude" / job.id
+    session.reconstruct(job, picture_file(settings.image), folder, _python())
+    watch()
+    return job
+
+
+def bring_in(context: Context) -> None:
+    """Put the mesh that arrived into the context's scene, as one undo step."""
+    job = session.job
+    assert job is not None
+    assert job.mesh is not None
+    try:
+        place(job, job.mesh, context.scene, context.view_layer)
+    except Exception as error:
+        job.fail(UnoccludeError(f"The mesh could not be brought in ({error!r}).", "Please report it."))
+        raise
+    job.enter(Phase.PLACED)
+    bpy.ops.ed.undo_push(message=UNDO_NAME)
+
+
+def start_backend() -> None:
+    """Raises ServerUnavailableError where it is not installed."""
+    session.start_backend(find_python(preferences().python))
+    watch()
+
+
+def stop_backend() -> None:
+    session.stop_backend()
+    watch()
+
+
+def look_for_backend() -> None:
+    """Refresh what is known of the backend, now and then; a running job tells it anyway."""
+    global _backend_seen
+    now = time.monotonic()
+    if not session.expects_news and now - _backend_seen > BACKEND_AGE:
+        _backend_seen = now
+        session.look_for_backend()
+        watch()
+
+
+def watch() -> None:
+    """See to it that news is taken in while there is some to expect."""
+    if not bpy.app.timers.is_registered(tick):
+        bpy.app.timers.register(tick, first_interval=TICK, persistent=True)
+
+
+def tick() -> float | None:
+    """One look at the news. Returns the seconds until the next one, None where nothing is going on."""
+    changed = session.take_news()
+    job = session.job
+    if job is not None and job.phase is Phase.ARRIVED and not job.strayed:
+        changed |= _bring_in_where_it_was_ordered(job)
+    if changed:
+        redraw()
+    return TICK if session.expects_news else None
+
+
+def redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in {"IMAGE_EDITOR", "VIEW_3D"}:
+                area.tag_redraw()
+
+
+def _bring_in_where_it_was_ordered(job: Job) -> bool:
+    """Wait for the moment when that is possible. Timers have no window of their own, so one is lent."""
+    scene = bpy.data.scenes.get(job.scene)
+    if scene is None:
+        job.strayed = True
+        return True
+    windows = bpy.context.window_manager.windows
+    window = next((window for window in windows if window.scene == scene), None)
+    view_layer = scene.view_layers[0] if window is None else window.view_layer
+    with bpy.context.temp_override(
+        window=window or next(iter(windows), None), scene=scene, view_layer=view_layer
+    ):
+        if not may_place(bpy.context):
+            return False
+        bring_in(bpy.context)
+    return True
+
+
+def _python() -> Path | UnoccludeError:
+    try:
+        return find_python(preferences().python)
+    except UnoccludeError as error:
+        return error
+
+
+@persistent
+def _another_file_was_opened(*_: object) -> None:
+    if session.job is not None:
+        session.job.strayed = True
+
+
+def register() -> None:
+    bpy.app.handlers.load_post.append(_another_file_was_opened)
+
+
+def unregister() -> None:
+    global session
+    bpy.app.handlers.load_post.remove(_another_file_was_opened)
+    if bpy.app.timers.is_registered(tick):
+        bpy.app.timers.unregister(tick)
+    session.close()
+    session = Session(Link())

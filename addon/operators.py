@@ -1,0 +1,119 @@
+"""What the panel's buttons do."""
+
+from __future__ import annotations
+
+from bpy.types import Context, Operator
+
+from . import jobs
+from .core.job import Phase
+from .wire.errors import UnoccludeError
+
+
+class UNOCCLUDE_OT_reconstruct(Operator):
+    """Imagine the whole object and bring it into the scene as a textured mesh"""
+
+    bl_idname = "unocclude.reconstruct"
+    bl_label = "Reconstruct"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        image = context.scene.unocclude.image
+        if image is None:
+            return _no(cls, "Choose a reference image first")
+        if not any(not point.negative for point in image.unocclude.points):
+            return _no(cls, "Click on the object in the Image Editor first")
+        if jobs.session.busy:
+            return _no(cls, "A reconstruction is under way")
+        return True
+
+    def execute(self, context: Context) -> set[str]:
+        try:
+            jobs.reconstruct(context)
+        except UnoccludeError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        jobs.redraw()
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_cancel(Operator):
+    """Stop the reconstruction"""
+
+    bl_idname = "unocclude.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return jobs.session.job is not None and jobs.session.job.cancellable
+
+    def execute(self, context: Context) -> set[str]:
+        jobs.session.cancel()
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_bring_in(Operator):
+    """Put the mesh into this scene"""
+
+    bl_idname = "unocclude.bring_in"
+    bl_label = "Bring In Here"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        job = jobs.session.job
+        return job is not None and job.phase is Phase.ARRIVED and jobs.may_place(context)
+
+    def execute(self, context: Context) -> set[str]:
+        jobs.bring_in(context)
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_dismiss(Operator):
+    """Take this message away"""
+
+    bl_idname = "unocclude.dismiss"
+    bl_label = "Dismiss"
+
+    def execute(self, context: Context) -> set[str]:
+        jobs.session.dismiss()
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_start_backend(Operator):
+    """Start the backend on this machine"""
+
+    bl_idname = "unocclude.start_backend"
+    bl_label = "Start"
+
+    def execute(self, context: Context) -> set[str]:
+        try:
+            jobs.start_backend()
+        except UnoccludeError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_stop_backend(Operator):
+    """Stop the backend. Unfinished jobs go on when it is started again"""
+
+    bl_idname = "unocclude.stop_backend"
+    bl_label = "Stop"
+
+    def execute(self, context: Context) -> set[str]:
+        jobs.stop_backend()
+        return {"FINISHED"}
+
+
+def _no(operator: type[Operator], reason: str) -> bool:
+    operator.poll_message_set(reason)
+    return False
+
+
+CLASSES = (
+    UNOCCLUDE_OT_reconstruct,
+    UNOCCLUDE_OT_cancel,
+    UNOCCLUDE_OT_bring_in,
+    UNOCCLUDE_OT_dismiss,
+    UNOCCLUDE_OT_start_backend,
+    UNOCCLUDE_OT_stop_backend,
+)

@@ -1,0 +1,191 @@
+"""The panel "Reconstruct occluded object" in the sidebars of the Image Editor and of the 3D View."""
+
+from __future__ import annotations
+
+import textwrap
+
+from bpy.types import Context, Image, Panel, UILayout
+
+from . import jobs
+from .core.job import Job, Phase
+from .operators import (
+    UNOCCLUDE_OT_bring_in,
+    UNOCCLUDE_OT_cancel,
+    UNOCCLUDE_OT_dismiss,
+    UNOCCLUDE_OT_reconstruct,
+    UNOCCLUDE_OT_start_backend,
+    UNOCCLUDE_OT_stop_backend,
+)
+from .point_tool import (
+    UNOCCLUDE_OT_clear_points,
+    UNOCCLUDE_OT_point,
+    UNOCCLUDE_OT_remove_point,
+)
+from .preferences import preferences
+from .thumbnail import icon_of
+from .wire.errors import UnoccludeError
+
+
+class _Section:
+    bl_region_type = "UI"
+    bl_category = "Unocclude"
+    layout: UILayout
+
+
+class _Main(_Section):
+    bl_label = "Reconstruct occluded object"
+
+    def draw(self, context: Context) -> None:
+        settings = context.scene.unocclude
+        layout = self.layout
+        layout.template_ID(settings, "image", open="image.open")
+        if settings.image is not None:
+            _draw_points(layout, settings.image)
+        row = layout.row()
+        row.scale_y = 1.6
+        row.operator(UNOCCLUDE_OT_reconstruct.bl_idname, icon="MESH_MONKEY")
+        if jobs.session.job is not None:
+            _draw_job(layout, jobs.session.job, context)
+
+
+class _Options(_Section):
+    bl_label = "Options"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context) -> None:
+        settings = context.scene.unocclude
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "preset")
+        layout.prop(settings, "profile")
+        layout.prop(settings, "samples")
+        layout.prop(settings, "seed")
+        layout.prop(settings, "estimate_elevation")
+        row = layout.row()
+        row.active = not settings.estimate_elevation
+        row.prop(settings, "elevation")
+
+
+class _Backend(_Section):
+    bl_label = "Backend"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context) -> None:
+        jobs.look_for_backend()
+        layout = self.layout
+        runs = jobs.session.backend_runs
+        row = layout.row()
+        if runs:
+            row.label(text="Running", icon="CHECKMARK")
+            row.operator(UNOCCLUDE_OT_stop_backend.bl_idname)
+        else:
+            row.label(text="Not known yet" if runs is None else "Not running", icon="BLANK1")
+            row.operator(UNOCCLUDE_OT_start_backend.bl_idname)
+        layout.prop(preferences(), "python", text="Python")
+        if jobs.session.backend_error is not None:
+            _draw_error(layout, jobs.session.backend_error, context)
+
+
+def _draw_points(layout: UILayout, image: Image) -> None:
+    marks = image.unocclude.marks()
+    inside = sum(not mark.negative for mark in marks)
+    column = layout.column(align=True)
+    column.operator(UNOCCLUDE_OT_point.bl_idname, icon="RESTRICT_SELECT_OFF")
+    row = column.row(align=True)
+    row.operator(UNOCCLUDE_OT_remove_point.bl_idname, text="Remove Last", icon="LOOP_BACK")
+    row.operator(UNOCCLUDE_OT_clear_points.bl_idname, text="Clear", icon="TRASH")
+    if marks:
+        layout.label(text=f"{inside} on the object, {len(marks) - inside} beside it", icon="DOT")
+    else:
+        layout.label(text="Click on it; Ctrl-click beside it", icon="INFO")
+
+
+def _draw_job(layout: UILayout, job: Job, context: Context) -> None:
+    box = layout.box()
+    if job.phase is Phase.PLACED:
+        box.label(text=job.headline, icon="CHECKMARK")
+    elif job.phase is Phase.CANCELLED:
+        box.label(text=job.headline, icon="CANCEL")
+    elif job.error is not None:
+        _draw_error(box, job.error, context)
+        box.operator(UNOCCLUDE_OT_dismiss.bl_idname)
+    elif job.phase is Phase.ARRIVED:
+        box.label(text=job.headline, icon="MESH_DATA")
+        reason = "Another file was opened meanwhile" if job.strayed else "Leave the edit mode to bring it in"
+        _draw_text(box, reason, context)
+        if job.strayed:
+            box.operator(UNOCCLUDE_OT_bring_in.bl_idname)
+    else:
+        _draw_progress(box, job)
+
+
+def _draw_progress(box: UILayout, job: Job) -> None:
+    box.label(text=job.headline, icon="SORTTIME")
+    if hasattr(box, "progress"):  # Blender 4.0 and up
+        box.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
+    else:
+        bar = box.split(factor=max(job.fraction, 0.01), align=True)
+        bar.scale_y = 0.5
+        bar.box().label()
+        bar.label()
+    if job.detail:
+        box.label(text=job.detail)
+    if job.preview is not None:
+        box.template_icon(icon_value=icon_of(job.preview), scale=8)
+    box.operator(UNOCCLUDE_OT_cancel.bl_idname, icon="CANCEL")
+
+
+def _draw_error(layout: UILayout, error: UnoccludeError, context: Context) -> None:
+    column = layout.column()
+    column.alert = True
+    _draw_text(column, error.message, context, icon="ERROR")
+    if error.cure:
+        _draw_text(layout, error.cure, context)
+
+
+def _draw_text(layout: UILayout, text: str, context: Context, icon: str = "NONE") -> None:
+    """Labels do not wrap by themselves; a letter is about 7 pixels wide."""
+    letters = max(12, int(context.region.width / (7 * context.preferences.system.ui_scale)) - 6)
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for number, line in enumerate(textwrap.wrap(text, letters)):
+        column.label(text=line, icon=icon if number == 0 else "NONE" if icon == "NONE" else "BLANK1")
+
+
+class UNOCCLUDE_PT_image_editor(_Main, Panel):
+    bl_space_type = "IMAGE_EDITOR"
+
+
+class UNOCCLUDE_PT_image_editor_options(_Options, Panel):
+    bl_space_type = "IMAGE_EDITOR"
+    bl_parent_id = "UNOCCLUDE_PT_image_editor"
+
+
+class UNOCCLUDE_PT_image_editor_backend(_Backend, Panel):
+    bl_space_type = "IMAGE_EDITOR"
+    bl_parent_id = "UNOCCLUDE_PT_image_editor"
+
+
+class UNOCCLUDE_PT_view_3d(_Main, Panel):
+    bl_space_type = "VIEW_3D"
+
+
+class UNOCCLUDE_PT_view_3d_options(_Options, Panel):
+    bl_space_type = "VIEW_3D"
+    bl_parent_id = "UNOCCLUDE_PT_view_3d"
+
+
+class UNOCCLUDE_PT_view_3d_backend(_Backend, Panel):
+    bl_space_type = "VIEW_3D"
+    bl_parent_id = "UNOCCLUDE_PT_view_3d"
+
+
+CLASSES = (
+    UNOCCLUDE_PT_image_editor,
+    UNOCCLUDE_PT_image_editor_options,
+    UNOCCLUDE_PT_image_editor_backend,
+    UNOCCLUDE_PT_view_3d,
+    UNOCCLUDE_PT_view_3d_options,
+    UNOCCLUDE_PT_view_3d_backend,
+)

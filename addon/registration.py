@@ -1,0 +1,41 @@
+"""Tell Blender of everything the add-on has, and take all of it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from .core import wheels
+
+if not __package__.startswith("bl_ext."):  # extensions have their wheels installed by Blender
+    wheels.provide(
+        "zmq",
+        Path(__file__).parent / "wheels",
+        Path(bpy.utils.user_resource("DATAFILES", path="unocclude/wheels")),
+    )
+
+from . import jobs, operators, overlay, panel, point_tool, preferences, properties, thumbnail
+
+_CLASSES = (
+    *properties.CLASSES,
+    *preferences.CLASSES,
+    *point_tool.CLASSES,
+    *operators.CLASSES,
+    *panel.CLASSES,
+)
+_PARTS = (properties, thumbnail, overlay, point_tool, jobs)
+
+
+def register() -> None:
+    for kind in _CLASSES:
+        bpy.utils.register_class(kind)
+    for part in _PARTS:
+        part.register()
+
+
+def unregister() -> None:
+    for part in reversed(_PARTS):
+        part.unregister()
+    for kind in reversed(_CLASSES):
+        bpy.utils.unregister_class(kind)
