@@ -40,9 +40,7 @@ class Sampler(ABC):
     """The timesteps visited, noisiest first."""
 
     @abstractmethod
-    def sample(
-        self, denoise: Denoiser, shape: tuple[int, ...], noise: Noise, on_step: OnStep = ignore_step
-    ) -> Tensor:
+    def sample(self, denoise: Denoiser, shape: tuple[int, ...], noise: Noise, on_step: OnStep = ignore_step) -> Tensor:
         """Data of `shape`, on the device of the noise. The first draw of `noise` is the start, x_T."""
 
 
@@ -79,7 +77,7 @@ class DDIM(Sampler):
 
     @classmethod
     def pix2gestalt(cls, schedule: NoiseSchedule, steps: int, eta: float = 1.0) -> DDIM:
-        """As published, quirks included: the noisiest timestep is left out, and the last step adds noise too."""
+        """As published, quirks included: no visit to the noisiest timestep, noise even on the last step."""
         return cls(schedule, steps, eta, skip_noisiest=True, noise_on_last_step=True)
 
     @classmethod
@@ -87,9 +85,7 @@ class DDIM(Sampler):
         """As published: eta 1, no noise on the last step."""
         return cls(schedule, steps)
 
-    def sample(
-        self, denoise: Denoiser, shape: tuple[int, ...], noise: Noise, on_step: OnStep = ignore_step
-    ) -> Tensor:
+    def sample(self, denoise: Denoiser, shape: tuple[int, ...], noise: Noise, on_step: OnStep = ignore_step) -> Tensor:
         x = noise(shape)
         total = len(self.timesteps)
         for i, timestep in enumerate(self.timesteps):
@@ -115,9 +111,7 @@ class DPMSolver(Sampler):
         self.steps = steps
         self.timesteps = tuple(self._solver().timesteps.tolist())
 
-    def sample(
-        self, denoise: Denoiser, shape: tuple[int, ...], noise: Noise, on_step: OnStep = ignore_step
-    ) -> Tensor:
+    def sample(self, denoise: Denoiser, shape: tuple[int, ...], noise: Noise, on_step: OnStep = ignore_step) -> Tensor:
         solver = self._solver()
         x = noise(shape)
         for i, timestep in enumerate(self.timesteps):
