@@ -4,6 +4,8 @@ One code base for the classic add-on (Blender 3.4 and up) and the extension (Ble
 imports nothing of Blender, so that `core` and `wire` can be used and tested without it.
 """
 
+import sys
+
 bl_info = {
     "name": "Unocclude",
     "author": "The Unocclude authors",
@@ -25,3 +27,6 @@ def unregister() -> None:
     from . import registration
 
     registration.unregister()
+    # Forgotten, so that an update which is installed over this version runs without a restart of Blender.
+    for name in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
+        del sys.modules[name]

@@ -9,7 +9,7 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.types import Context
 
-from .core.backend import find_python
+from .core.backend import find_python, python_or_reason
 from .core.job import Job, Phase
 from .core.link import Link
 from .core.session import Session
@@ -33,7 +33,7 @@ def reconstruct(context: Context) -> Job:
     settings = context.scene.unocclude
     job = Job(settings.spec(), settings.image.name, context.scene.name)
     folder = Path(bpy.app.tempdir) / "unocclude" / job.id
-    session.reconstruct(job, picture_file(settings.image), folder, _python())
+    session.reconstruct(job, picture_file(settings.image), folder, python_or_reason(preferences().python))
     watch()
     return job
 
@@ -42,9 +42,8 @@ def bring_in(context: Context) -> None:
     """Put the mesh that arrived into the context's scene, as one undo step."""
     job = session.job
     assert job is not None
-    assert job.mesh is not None
     try:
-        place(job, job.mesh, context.scene, context.view_layer)
+        place(job, context.scene, context.view_layer)
     except Exception as error:
         job.fail(UnoccludeError(f"The mesh could not be brought in ({error!r}).", "Please report it."))
         raise
@@ -106,20 +105,11 @@ def _bring_in_where_it_was_ordered(job: Job) -> bool:
     windows = bpy.context.window_manager.windows
     window = next((window for window in windows if window.scene == scene), None)
     view_layer = scene.view_layers[0] if window is None else window.view_layer
-    with bpy.context.temp_override(
-        window=window or next(iter(windows), None), scene=scene, view_layer=view_layer
-    ):
+    with bpy.context.temp_override(window=window or next(iter(windows), None), scene=scene, view_layer=view_layer):
         if not may_place(bpy.context):
             return False
         bring_in(bpy.context)
     return True
-
-
-def _python() -> Path | UnoccludeError:
-    try:
-        return find_python(preferences().python)
-    except UnoccludeError as error:
-        return error
 
 
 @persistent

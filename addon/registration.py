@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import bpy
 
-from .core import wheels
-
-if not __package__.startswith("bl_ext."):  # extensions have their wheels installed by Blender
-    wheels.provide(
-        "zmq",
-        Path(__file__).parent / "wheels",
-        Path(bpy.utils.user_resource("DATAFILES", path="unocclude/wheels")),
-    )
-
 from . import jobs, operators, overlay, panel, point_tool, preferences, properties, thumbnail
+from .core.dependencies import provide_pyzmq
 
 _CLASSES = (
     *properties.CLASSES,
@@ -28,6 +18,7 @@ _PARTS = (properties, thumbnail, overlay, point_tool, jobs)
 
 
 def register() -> None:
+    provide_pyzmq()
     for kind in _CLASSES:
         bpy.utils.register_class(kind)
     for part in _PARTS:

@@ -11,11 +11,12 @@ from .core.glb import TexturedMesh
 from .core.job import Job
 
 
-def place(job: Job, textured: TexturedMesh, scene: Scene, view_layer: ViewLayer) -> Object:
+def place(job: Job, scene: Scene, view_layer: ViewLayer) -> Object:
     """Put a job's mesh at the 3D cursor, in a collection of its own, selected and active. No undo step."""
     name = job.picture.rpartition(".")[0] or job.picture
-    mesh = _mesh(textured, name)
-    mesh.materials.append(_material(textured, name))
+    assert job.mesh is not None
+    mesh = _mesh(job.mesh, name)
+    mesh.materials.append(_material(job.mesh, name))
     body = bpy.data.objects.new(name, mesh)
     body.location = scene.cursor.location
     body["unocclude"] = json.dumps({"job": job.id, "spec": job.spec.to_json()})

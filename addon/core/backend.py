@@ -38,6 +38,14 @@ def find_python(chosen: str) -> Path:
     )
 
 
+def python_or_reason(chosen: str) -> Path | ServerUnavailableError:
+    """The same, with the reason why there is none as a value: a backend that runs needs no Python of ours."""
+    try:
+        return find_python(chosen)
+    except ServerUnavailableError as error:
+        return error
+
+
 def _pythons_at(place: Path) -> Iterator[Path]:
     folder, name = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
     if place.is_dir():

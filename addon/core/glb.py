@@ -108,9 +108,7 @@ def _view(document: dict[str, Any], binary: memoryview, index: int) -> memoryvie
     return part
 
 
-def _accessor(
-    document: dict[str, Any], binary: memoryview, index: int, kind: str, code: str = ""
-) -> array[Any]:
+def _accessor(document: dict[str, Any], binary: memoryview, index: int, kind: str, code: str = "") -> array[Any]:
     accessor = document["accessors"][index]
     typecode = _TYPECODES[accessor["componentType"]]
     if accessor["type"] != kind or (code and typecode != code):

@@ -1,4 +1,4 @@
-"""Make a package importable from a wheel that came with the add-on.
+"""Make pyzmq importable, the one package that the add-on needs and Blender does not have.
 
 Extensions have their wheels installed by Blender. A classic add-on does it here: into a folder of the user's,
 not the add-on's own, because Windows cannot replace or delete a library that is loaded.
@@ -14,17 +14,23 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from ..wire.connection import home_folder
 
-def provide(module: str, wheels: Path, target: Path) -> None:
-    """Make `module` importable, where it is not yet, from the wheel in `wheels` that fits this machine.
+WHEELS = Path(__file__).resolve().parents[1] / "wheels"
 
-    Does nothing where none fits. Raises OSError where the wheel cannot be unpacked.
+
+def provide_pyzmq(wheels: Path = WHEELS, target: Path | None = None) -> None:
+    """Where pyzmq is not importable yet, unpack the wheel that fits this machine below `target`, by default a
+    folder of the user's, and let Python find it there.
+
+    Does nothing where no wheel fits. Raises OSError where the wheel cannot be unpacked.
     """
-    if importlib.util.find_spec(module) is not None:
+    if importlib.util.find_spec("zmq") is not None:
         return
     wheel = next((path for path in sorted(wheels.glob("*.whl")) if _fits(path.name)), None)
     if wheel is None:
         return
+    target = target or home_folder() / "packages"
     place = target / wheel.stem
     if not place.exists():
         target.mkdir(parents=True, exist_ok=True)
@@ -37,7 +43,7 @@ def provide(module: str, wheels: Path, target: Path) -> None:
 
 
 def _fits(name: str) -> bool:
-    """Whether a wheel of this file name is for this Python and system: PEP 427, with one tag of each kind."""
+    """Whether a wheel of this file name is for this Python and system (PEP 427)."""
     python, _, platform = name[: -len(".whl")].split("-")[-3:]
     system, machine = sysconfig.get_platform().split("-", 1)
     if system == "macosx":

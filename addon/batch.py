@@ -1,0 +1,109 @@
+"""Reconstruct without a window: each picture becomes a .blend file. Started by headless.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import bpy
+
+from .core.backend import python_or_reason
+from .core.dependencies import provide_pyzmq
+from .core.job import Job, Phase
+from .core.link import Link
+from .core.requests import Request, parse
+from .core.session import Session
+from .scene import place
+from .wire.errors import InputError, UnoccludeError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A line of the summary. Counts are of the mesh in the .blend file."""
+
+    name: str
+    image: str
+    ok: bool
+    seconds: float
+    blend: str | None = None
+    vertices: int = 0
+    faces: int = 0
+    error: str | None = None
+    cure: str | None = None
+    exit_code: int = 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit code: 0 where every picture worked out, else that of the first error."""
+    try:
+        run = parse(arguments)
+        run.out.mkdir(parents=True, exist_ok=True)
+    except (UnoccludeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 2)
+    provide_pyzmq()
+    session = Session(Link())
+    try:
+        outcomes = [_outcome(session, request, run.out, run.backend) for request in run.requests]
+    finally:
+        session.close()
+    summary = {"blender": bpy.app.version_string, "pictures": [asdict(outcome) for outcome in outcomes]}
+    (run.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return next((outcome.exit_code for outcome in outcomes if not outcome.ok), 0)
+
+
+def _outcome(session: Session, request: Request, out: Path, backend: str) -> Outcome:
+    started = time.monotonic()
+    folder = out / request.name
+    try:
+        job = _reconstruct(session, request, folder, backend)
+        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        body = place(job, bpy.context.scene, bpy.context.view_layer)
+        blend = folder / f"{request.name}.blend"
+        bpy.ops.wm.save_as_mainfile(filepath=str(blend.resolve()), check_existing=False)
+    except UnoccludeError as error:
+        print(f"error: {request.name}: {error}", file=sys.stderr, flush=True)
+        return Outcome(
+            request.name,
+            str(request.image),
+            ok=False,
+            seconds=round(time.monotonic() - started, 1),
+            error=error.message,
+            cure=error.cure,
+            exit_code=error.exit_code,
+        )
+    print(f"{request.name}: {blend}", flush=True)
+    return Outcome(
+        request.name,
+        str(request.image),
+        ok=True,
+        seconds=round(time.monotonic() - started, 1),
+        blend=str(blend),
+        vertices=len(body.data.vertices),
+        faces=len(body.data.polygons),
+    )
+
+
+def _reconstruct(session: Session, request: Request, folder: Path, backend: str) -> Job:
+    """The job once its mesh has arrived. Raises what went wrong. No timers run without a window, so wait here."""
+    try:
+        picture = request.image.read_bytes()
+    except OSError as error:
+        raise InputError(f"{request.image} cannot be read ({error.strerror}).", "Give a picture file.") from None
+    job = Job(request.spec, picture=request.image.name, scene="")
+    session.reconstruct(job, picture, folder, python_or_reason(backend))
+    told = ""
+    while job.phase is not Phase.ARRIVED:
+        session.take_news()
+        if job.error is not None:
+            raise job.error
+        if job.headline != told:
+            told = job.headline
+            print(f"{request.name}: {told}", flush=True)
+        time.sleep(0.02)
+    job.enter(Phase.PLACED)
+    return job
