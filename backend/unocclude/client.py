@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -48,10 +48,11 @@ QUIET = 2.0
 FIRST_RETRY, LAST_RETRY = 0.25, 8.0
 """Seconds before the first reconnect; each one waits twice as long as the one before, up to the last."""
 
+HANDSHAKE = 5.0
+"""Seconds for both sides to get to know each other."""
+
 _HANDSHAKE_FAILED = (
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
 
 
@@ -80,8 +81,8 @@ class Client:
     """A connection to the backend, made at the first request and made again whenever it breaks.
 
     `home` is the backend's home folder, by default the user's. `endpoint` overrides the address in its
-    connection file. `timeout` is how long one request may take, `patience` how long a backend may be away,
-    both in seconds.
+    connection file. `timeout` is how long one request may take; `patience` how long a backend that was there
+    before may be away, for example because it is being started again. Both in seconds.
 
     Every method raises ServerUnavailableError where the backend cannot be reached, ProtocolError where it
     talks nonsense, and UnoccludeError with the backend's own code where it refuses.
@@ -103,6 +104,7 @@ class Client:
         self._events: deque[Event] = deque()
         self._context: zmq.Context[Any] = zmq.Context()
         self._link: _Link | None = None
+        self._met = False
 
     def __enter__(self) -> Client:
         return self
@@ -150,30 +152,37 @@ class Client:
     def follow(self, job: str, after: int = 0) -> Iterator[Event]:
         """The job's events with a sequence number above `after`, up to the final one.
 
-        Survives restarts of the backend that take no longer than `patience`.
+        Survives a backend that is away for no longer than `patience`.
         """
         with closing(self.watch(job, after)) as events:
             yield from (event for event in events if event is not None)
 
     def watch(self, job: str, after: int = 0, tick: float = QUIET) -> Generator[Event | None, None, None]:
-        """Like `follow`, but yields None after every `tick` seconds without an event, so that the caller may
+        """Like `follow`, but yields None after about `tick` seconds without an event, so that the caller may
         look around, cancel or leave."""
+        tick = min(tick, QUIET)
         self._followed.add(job)
         try:
             self._request("follow", {"job": job, "after": after})
-            asked = time.monotonic()
+            asked = alive = time.monotonic()
             while True:
-                event = self._next_event(job, after, min(tick, QUIET))
+                event = self._next_event(job, after, tick)
                 if event is not None:
-                    after, asked = event.seq, time.monotonic()
+                    after, asked, alive = event.seq, time.monotonic(), time.monotonic()
                     yield event
                     if event.final:
                         return
-                else:
-                    if self._link is None or time.monotonic() - asked >= QUIET:
-                        self._request("follow", {"job": job, "after": after})
-                        asked = time.monotonic()
-                    yield None
+                    continue
+                yield None
+                if self._link is not None and time.monotonic() - asked < QUIET:
+                    continue
+                try:
+                    self._request("follow", {"job": job, "after": after}, timeout=QUIET, patience=0)
+                    asked = alive = time.monotonic()
+                except ServerUnavailableError:
+                    if time.monotonic() - alive > self._patience:
+                        raise
+                    time.sleep(min(tick, FIRST_RETRY))
         finally:
             self._followed.discard(job)
             self._events = deque(event for event in self._events if event.job != job)
@@ -213,60 +222,78 @@ class Client:
             if len(data) >= artifact.size or not chunk.blobs[0]:
                 break
         if hashlib.sha256(data).hexdigest() != artifact.sha256:
-            raise ProtocolError(
-                f"{artifact.name} of job {job} did not arrive as it was announced.", "Fetch it again."
-            )
+            raise ProtocolError(f"{artifact.name} of job {job} did not arrive as it was announced.", "Fetch it again.")
         return bytes(data)
 
     def fetch(self, job: str, folder: Path, names: Sequence[str] | None = None) -> list[Path]:
-        """Write the job's artifacts (or only these) below `folder` and return their paths.
+        """Write the files of a job that is done (or only these) below `folder` and return their paths.
 
         A file appears whole or not at all; one that is there already with the same content is not fetched
-        again.
+        again. Raises UnoccludeError with the code `not_found` where the job has no such files.
         """
-        paths = []
-        for artifact in self.job(job).artifacts:
-            if names is not None and artifact.name not in names:
-                continue
-            path = folder / artifact.name
-            paths.append(path)
+        info = self.job(job)
+        missing = set(names or ()) - {artifact.name for artifact in info.artifacts}
+        if missing or info.state != "done":
+            what = ", ".join(sorted(missing)) or "files"
+            raise make_error("not_found", f"Job {job} has no {what}; it is {info.state}.", "See `unocclude jobs`.")
+        return [
+            self._write(job, artifact, folder / artifact.name)
+            for artifact in info.artifacts
+            if names is None or artifact.name in names
+        ]
+
+    def _write(self, job: str, artifact: Artifact, path: Path) -> Path:
+        try:
             if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == artifact.sha256:
-                continue
+                return path
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f"{path.name}.part")
             draft.write_bytes(self.read(job, artifact))
             os.replace(draft, path)
-        return paths
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error}).", "Choose another folder.") from error
+        return path
 
     def stop(self) -> None:
         """End the backend. Its unfinished jobs go on at its next start."""
         self._request("stop")
 
     def _request(
-        self, kind: str, fields: dict[str, Any] | None = None, blobs: Sequence[bytes] = ()
+        self,
+        kind: str,
+        fields: Mapping[str, Any] | None = None,
+        blobs: Sequence[bytes] = (),
+        timeout: float | None = None,
+        patience: float | None = None,
     ) -> Message:
         """Send a request until its reply comes. Every request may be repeated safely."""
         number = next(self._numbers)
         frames = encode(kind, {"id": number, **(fields or {})}, blobs)
-        started = time.monotonic()
-        away_since = started
+        timeout = self._timeout if timeout is None else timeout
+        patience = self._patience if patience is None else patience
+        deadline = time.monotonic() + timeout
+        away_since: float | None = None
         pause = FIRST_RETRY
         while True:
-            reached = False
             try:
-                link = self._connected(min(away_since + self._patience, started + self._timeout))
-                reached = True
-                reply = self._reply(link, frames, number, started + self._timeout)
+                link = self._connected(deadline)
+                away_since, pause = None, FIRST_RETRY
+                reply = self._reply(link, frames, number, deadline)
             except _LinkLost as lost:
-                now = time.monotonic()
                 self._hang_up()
-                if reached:
-                    away_since, pause = now, FIRST_RETRY
-                if lost.for_good or now + pause > min(away_since + self._patience, started + self._timeout):
+                now = time.monotonic()
+                away_since = away_since or now
+                if lost.for_good or not self._met or now + pause > min(away_since + patience, deadline):
                     raise lost.reason from None
                 time.sleep(pause)
                 pause = min(2 * pause, LAST_RETRY)
                 continue
+            if reply is None:
+                self._hang_up()
+                raise ServerUnavailableError(
+                    f"The backend at {link.endpoint} is there but has not answered for {timeout:g} s.",
+                    "Wait a little; if it stays so, end its process and start it again.",
+                )
             if reply.type == "error":
                 raise make_error(reply.fields["code"], reply.fields["message"], reply.fields["cure"])
             return reply
@@ -279,11 +306,12 @@ class Client:
                 raise _LinkLost(error) from None
             link = _Link(self._context, connection, self._endpoint or connection.endpoint)
             try:
-                link.shake_hands(deadline)
+                link.shake_hands(min(deadline, time.monotonic() + HANDSHAKE))
             except _LinkLost:
                 link.close()
                 raise
             self._link = link
+            self._met = True
         return self._link
 
     def _hang_up(self) -> None:
@@ -291,16 +319,13 @@ class Client:
             self._link.close()
             self._link = None
 
-    def _reply(self, link: _Link, frames: list[bytes], number: int, deadline: float) -> Message:
+    def _reply(self, link: _Link, frames: list[bytes], number: int, deadline: float) -> Message | None:
+        """The reply to this request, None where none comes in time. Events that come first are kept."""
         link.send(frames, deadline)
         while True:
             message = link.receive(deadline)
             if message is None:
-                self._hang_up()
-                raise ServerUnavailableError(
-                    f"The backend at {link.endpoint} is there but has not answered for {self._timeout:g} s.",
-                    "Wait a little; if it stays so, end its process and start it again.",
-                )
+                return None
             if message.type == "event":
                 self._keep(message)
             elif message.fields["re"] == number:
@@ -346,7 +371,7 @@ class _Link:
         self.endpoint = endpoint
         self._socket = open_dealer(context, connection)
         self._monitor = self._socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _HANDSHAKE_FAILED
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_DISCONNECTED | _HANDSHAKE_FAILED
         )
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
@@ -365,19 +390,24 @@ class _Link:
         self._socket.close(linger=0)
 
     def shake_hands(self, deadline: float) -> None:
-        """Wait until both sides know each other."""
-        while self._monitor.poll(_milliseconds(deadline)):
-            if recv_monitor_message(self._monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                return
-            self._refused()
-        raise _LinkLost(
-            ServerUnavailableError(f"No backend answers at {self.endpoint}.", START_IT), for_good=True
-        )
+        """Wait until both sides know each other. Raises _LinkLost where they do not get to it."""
+        happened: int = zmq.EVENT_CONNECT_RETRIED
+        if self._monitor.poll(_milliseconds(deadline)):
+            happened = recv_monitor_message(self._monitor)["event"]
+        if happened == zmq.EVENT_CONNECT_RETRIED:
+            raise _LinkLost(ServerUnavailableError(f"No backend answers at {self.endpoint}.", START_IT))
+        if happened != zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            reason = ServerUnavailableError(
+                f"The backend at {self.endpoint} did not accept this client's key.",
+                "Stop the backend and start it again, so that it writes a new connection file.",
+            )
+            raise _LinkLost(reason, for_good=happened == zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 
     def send(self, frames: list[bytes], deadline: float) -> None:
-        if not self._socket.poll(_milliseconds(deadline), zmq.POLLOUT):
+        ready = self._poll(zmq.POLLOUT, deadline)
+        if self._socket not in ready:
             raise self._gone()
-        self._socket.send_multipart(frames, copy=False)
+        self._socket.send_multipart(frames)
 
     def try_send(self, frames: list[bytes]) -> None:
         """Send where that needs no waiting."""
@@ -386,25 +416,20 @@ class _Link:
 
     def receive(self, deadline: float) -> Message | None:
         """The next message, or None where none comes before the deadline (a monotonic time)."""
-        while True:
-            ready = dict(self._poller.poll(_milliseconds(deadline)))
-            if self._socket in ready:
-                return decode(self._socket.recv_multipart(), ANSWERS)
-            if self._monitor not in ready:
-                return None
-            if recv_monitor_message(self._monitor)["event"] != zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                raise self._gone()
+        if self._socket not in self._poll(zmq.POLLIN, deadline):
+            return None
+        return decode(self._socket.recv_multipart(), ANSWERS)
+
+    def _poll(self, direction: int, deadline: float) -> dict[Any, int]:
+        """What is ready. Raises _LinkLost where the connection broke and nothing is left to read."""
+        self._poller.modify(self._socket, direction)
+        ready = dict(self._poller.poll(_milliseconds(deadline)))
+        if self._monitor in ready and (self._socket not in ready or direction == zmq.POLLOUT):
+            raise self._gone()  # after the handshake, all that the monitor tells is its end
+        return ready
 
     def _gone(self) -> _LinkLost:
         return _LinkLost(ServerUnavailableError(f"The backend at {self.endpoint} has gone.", START_IT))
-
-    def _refused(self) -> None:
-        raise _LinkLost(
-            ServerUnavailableError(
-                f"The backend at {self.endpoint} did not accept this client's key.",
-                "Stop the backend and start it again, so that it writes a new connection file.",
-            )
-        )
 
 
 def _milliseconds(deadline: float) -> int:

@@ -13,29 +13,26 @@ from .connection import Connection, home_folder
 from .errors import ServerUnavailableError, UnoccludeError
 
 
-def start_backend(
-    python: Path | str, home: Path | None = None, wait: float = 60.0, runner: str | None = None
-) -> str:
+def start_backend(python: Path | str, home: Path | None = None, wait: float = 60.0, runner: str | None = None) -> str:
     """Start the backend with this Python, which has it installed; return its endpoint when it answers.
 
     Does nothing where one answers already. The backend outlives this process. Raises ServerUnavailableError,
     with the end of what the backend said, where it does not come up within `wait` seconds.
     """
-    home = home or home_folder()
+    home = (home or home_folder()).absolute()
     endpoint = _answering(home)
     if endpoint:
         return endpoint
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     said = home / "serve.out"
     # Blender points these at its own Python; the backend's is another one.
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
     command = [str(python), "-m", "unocclude.server", *(["--runner", runner] if runner else [])]
     try:
         with said.open("wb") as output:
             process = subprocess.Popen(
                 command,
+                cwd=home,
                 env={**environment, "UNOCCLUDE_HOME": str(home)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -45,9 +42,7 @@ def start_backend(
                 | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
     except OSError as error:
-        raise ServerUnavailableError(
-            f"{python} cannot be started ({error}).", "Choose the backend's Python."
-        ) from None
+        raise ServerUnavailableError(f"{python} cannot be started ({error}).", "Choose the backend's Python.") from None
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
         ended = process.poll() is not None
@@ -61,9 +56,7 @@ def start_backend(
             )
         time.sleep(0.1)
     process.kill()
-    raise ServerUnavailableError(
-        f"The backend did not start within {wait:g} s: {_tail(said)}", f"See {said}."
-    )
+    raise ServerUnavailableError(f"The backend did not start within {wait:g} s: {_tail(said)}", f"See {said}.")
 
 
 def _answering(home: Path) -> str | None:
@@ -78,6 +71,5 @@ def _answering(home: Path) -> str | None:
 
 def _tail(path: Path) -> str:
     return (
-        " / ".join(path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:])
-        or "it said nothing."
+        " / ".join(path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]) or "it said nothing."
     )

@@ -16,10 +16,11 @@ from typing import Any, Literal, NamedTuple, get_args
 from .errors import InputError, UnoccludeError
 
 VERSION = 1
-MAX_HEADER = 64 * 1024
+MAX_HEADER = 1024 * 1024
 MAX_FRAME = 64 * 1024 * 1024
 MAX_CHUNK = 1024 * 1024
 MAX_BLOBS = 2
+MAX_POINTS = 64
 
 Stage = Literal["segment", "complete", "views", "mesh"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -83,9 +84,7 @@ class JobSpec:
                     "prompt": Prompt(
                         points=tuple((float(x), float(y)) for x, y in prompt.get("points", ())),
                         negatives=tuple((float(x), float(y)) for x, y in prompt.get("negatives", ())),
-                        box=None
-                        if box is None
-                        else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                        box=None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
                     ),
                 }
             )
@@ -107,9 +106,7 @@ def _whole(low: int, high: int) -> Callable[[object], bool]:
 
 
 def _number(low: float, high: float) -> Callable[[object], bool]:
-    return lambda value: (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-    )
+    return lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
 
 def _text(pattern: str) -> Callable[[object], bool]:
@@ -125,14 +122,17 @@ def _one_of(choices: Sequence[str]) -> Callable[[object], bool]:
 
 
 def _good_prompt(value: object) -> bool:
-    if not isinstance(value, Prompt) or len(value.points) + len(value.negatives) > 256:
+    if not isinstance(value, Prompt) or len(value.points) + len(value.negatives) > MAX_POINTS:
         return False
-    numbers = [number for point in value.points + value.negatives for number in point] + list(value.box or ())
+    numbers = [
+        *(number for point in (*value.points, *value.negatives) for number in point),
+        *(value.box or ()),
+    ]
     return all(math.isfinite(number) for number in numbers)
 
 
 _SPEC_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "prompt": (_good_prompt, "Give at most 256 points, each with finite x and y."),
+    "prompt": (_good_prompt, f"Give at most {MAX_POINTS} points, each with finite x and y."),
     "profile": (_text(r"[a-z0-9_-]{1,40}"), "Use bundled or official."),
     "samples": (_whole(1, 16), "Use 1 to 16."),
     "choose": (_or_none(_whole(0, 15)), "Use the number of a sample, counted from 0."),
@@ -243,7 +243,9 @@ class ServerStatus:
 
 
 def error_to_json(error: UnoccludeError | None) -> dict[str, str] | None:
-    return None if error is None else {"code": error.code, "message": error.message, "cure": error.cure}
+    if error is None:
+        return None
+    return {"code": error.code, "message": error.message[:_MAX_TEXT], "cure": error.cure[:_MAX_TEXT]}
 
 
 def error_from_json(values: Mapping[str, Any] | None) -> UnoccludeError | None:
@@ -263,7 +265,8 @@ Rules = Mapping[str, Callable[[Any], bool]]
 
 _COUNT = _whole(0, 2**63 - 1)
 _TIME = _number(0, 1e12)
-_ANY_TEXT = _text(r"(?s).{0,8000}")
+_MAX_TEXT = 2000
+_ANY_TEXT = _text(rf"(?s).{{0,{_MAX_TEXT}}}")
 _WINDOWS_DEVICE = r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])"
 _SEGMENT = rf"(?!(?i:{_WINDOWS_DEVICE})(?:\.|/|$))[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}(?<!\.)"
 _is_artifact_name = _text(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,3}}")
@@ -314,6 +317,8 @@ _REQUEST: Rules = {"id": _COUNT}
 _REPLY: Rules = {"re": _COUNT}
 _JOB: Rules = {"job": is_job_id}
 
+PROGRESS: Rules = {"stage": _text(r"[\w -]{1,40}"), "step": _COUNT, "total": _COUNT}
+
 REQUESTS: dict[str, Shape] = {
     "hello": Shape(_REQUEST),
     "ping": Shape(_REQUEST),
@@ -322,7 +327,7 @@ REQUESTS: dict[str, Shape] = {
     "unfollow": Shape({**_REQUEST, **_JOB}),
     "cancel": Shape({**_REQUEST, **_JOB}),
     "job": Shape({**_REQUEST, **_JOB}),
-    "jobs": Shape({**_REQUEST, "limit": _whole(1, 1000)}),
+    "jobs": Shape({**_REQUEST, "limit": _whole(1, 100)}),
     "fetch": Shape(
         {
             **_REQUEST,
@@ -365,9 +370,8 @@ ANSWERS: dict[str, Shape] = {
             "seq": _COUNT,
             "time": _TIME,
             "state": _one_of(STATES),
-            "stage": _or_none(_text(r"[\w -]{1,40}")),
-            "step": _COUNT,
-            "total": _COUNT,
+            **PROGRESS,
+            "stage": _or_none(PROGRESS["stage"]),
             "elapsed": _TIME,
             "eta": _or_none(_TIME),
             "error": _or_none(_is_error),
@@ -387,13 +391,9 @@ class Message(NamedTuple):
 
 def encode(kind: str, fields: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> list[bytes]:
     """The frames of a message. Raises ProtocolError where it is over a limit, before anything is sent."""
-    header = json.dumps(
-        {"v": VERSION, "type": kind, **fields}, separators=(",", ":"), allow_nan=False
-    ).encode()
+    header = json.dumps({"v": VERSION, "type": kind, **fields}, separators=(",", ":"), allow_nan=False).encode()
     if len(header) > MAX_HEADER:
-        raise ProtocolError(
-            f"The header of {kind} is {len(header)} bytes long.", f"At most {MAX_HEADER} fit."
-        )
+        raise ProtocolError(f"The header of {kind} is {len(header)} bytes long.", f"At most {MAX_HEADER} fit.")
     for blob in blobs:
         if len(blob) > MAX_FRAME:
             raise ProtocolError(f"A blob of {kind} is {len(blob)} bytes long.", f"At most {MAX_FRAME} fit.")
@@ -407,9 +407,7 @@ def decode(frames: Sequence[bytes], shapes: Mapping[str, Shape]) -> Message:
         raise ProtocolError(f"A message cannot have {len(frames)} frames.", _SEE)
     header = _header(frames[0])
     if header.get("v") != VERSION:
-        error = ProtocolError(
-            f"This side speaks protocol {VERSION}, the other {str(header.get('v'))[:20]}.", _UPDATE
-        )
+        error = ProtocolError(f"This side speaks protocol {VERSION}, the other {str(header.get('v'))[:20]}.", _UPDATE)
         error.code = "version"
         raise error
     kind = header.get("type")

@@ -13,7 +13,7 @@ class BlobStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]
@@ -41,7 +41,7 @@ class BlobStore:
 
     def _adopt(self, file: Path, digest: str) -> None:
         target = self.path(digest)
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        target.parent.mkdir(exist_ok=True)
         with file.open("rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(file, target)

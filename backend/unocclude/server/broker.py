@@ -27,9 +27,9 @@ from unocclude.protocol import (
     MAX_HEADER,
     REQUESTS,
     JobSpec,
-    Message,
     ServerStatus,
     decode,
+    encode,
     error_to_json,
     make_error,
 )
@@ -76,9 +76,7 @@ class Broker:
         self._front = Router(self._context, self._gate, CLIENTS, keys, endpoint)
         back = Router(self._context, self._gate, WORKERS, keys, "tcp://127.0.0.1:*")
         self._supervisor = Supervisor(home, runner, self._jobs, back, self._gate, keys.public)
-        self.connection = Connection(
-            self._front.endpoint, keys.public, client.public, client.secret, os.getpid()
-        )
+        self.connection = Connection(self._front.endpoint, keys.public, client.public, client.secret, os.getpid())
         self._handlers: dict[str, Callable[[bytes, dict[str, Any], tuple[bytes, ...]], Answer]] = {
             "hello": self._hello,
             "ping": self._ping,
@@ -132,27 +130,26 @@ class Broker:
         client, frames = self._front.receive()
         number = None
         try:
-            message: Message = decode(frames, REQUESTS)
+            message = decode(frames, REQUESTS)
             number = message.fields["id"]
-            answer = self._handlers[message.type](client, message.fields, message.blobs)
+            kind, fields, answer_blobs = self._handlers[message.type](client, message.fields, message.blobs)
+            answer = encode(kind, {"re": number, **fields}, answer_blobs)
         except UnoccludeError as error:
-            answer = _refusal(error)
+            answer = _refusal(number, error)
         except (OSError, sqlite3.Error) as error:
             log.exception("the store failed")
-            answer = _refusal(
-                make_error("storage", f"The store failed ({error}).", f"Look at the disk of {self._home}.")
-            )
+            cure = f"Look at the disk of {self._home}."
+            answer = _refusal(number, make_error("storage", f"The store failed ({error}).", cure))
         except Exception as error:
             log.exception("a request failed")
-            answer = _refusal(
-                make_error("internal", f"The backend failed ({error}).", "See server.log in its home folder.")
-            )
-        self._send(client, answer._replace(fields={"re": number, **answer.fields}))
+            cure = f"See {self._home / 'server.log'}."
+            answer = _refusal(number, make_error("internal", f"The backend failed ({error!r}).", cure))
+        self._send(client, answer)
 
-    def _send(self, client: bytes, answer: Answer) -> bool:
+    def _send(self, client: bytes, frames: list[bytes]) -> bool:
         """Whether the message is on its way. A client that has gone is forgotten."""
         try:
-            return self._front.send(client, *answer)
+            return self._front.send(client, frames)
         except PeerGone:
             self._followers = {key: seen for key, seen in self._followers.items() if key[0] != client}
             return False
@@ -162,8 +159,8 @@ class Broker:
             client, job = follower
             for event in self._jobs.events(job, seen):
                 preview = () if event.preview is None else (event.preview,)
-                if not self._send(client, Answer("event", event.to_json(), preview)):
-                    break
+                if not self._send(client, encode("event", event.to_json(), preview)):
+                    break  # no room, or gone: what is left follows at a later turn, or never
                 self._followers[follower] = event.seq
                 if event.final:
                     del self._followers[follower]
@@ -182,9 +179,7 @@ class Broker:
         spec = JobSpec.from_json(fields["spec"])
         known = self._jobs.get(job)
         if known is None and self._jobs.count_queued() >= MAX_QUEUED:
-            raise make_error(
-                "full", f"{MAX_QUEUED} jobs are waiting already.", "Try again when some have ended."
-            )
+            raise make_error("full", f"{MAX_QUEUED} jobs are waiting already.", "Try again when some have ended.")
         image = self._blobs.put(blobs[0])
         mask = self._blobs.put(blobs[1]) if len(blobs) > 1 else None
         if known is None:
@@ -222,9 +217,7 @@ class Broker:
         job, name, offset = fields["job"], fields["name"], fields["offset"]
         artifact = self._jobs.artifact(job, name)
         if artifact is None:
-            raise make_error(
-                "not_found", f"Job {job} has no file {name}.", "Ask for the job's list of artifacts."
-            )
+            raise make_error("not_found", f"Job {job} has no file {name}.", "Ask for the job's list of artifacts.")
         with self._blobs.path(artifact.sha256).open("rb") as file:
             file.seek(offset)
             data = file.read(fields["length"])
@@ -253,5 +246,5 @@ class Broker:
         return stored
 
 
-def _refusal(error: UnoccludeError) -> Answer:
-    return Answer("error", error_to_json(error) or {})
+def _refusal(number: int | None, error: UnoccludeError) -> list[bytes]:
+    return encode("error", {"re": number, **(error_to_json(error) or {})})

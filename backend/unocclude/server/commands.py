@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import shutil
 import signal
 import time
@@ -21,23 +22,22 @@ DEFAULT_RUNNER = "unocclude.server.run_job:run_job"
 def serve(endpoint: str = DEFAULT_ENDPOINT, runner: str = DEFAULT_RUNNER, home: Path | None = None) -> None:
     """Run the backend in this process until it is stopped. `runner` is the `module:function` that runs a
     job."""
-    home = home or home_folder()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.umask(0o077)  # pictures and keys are the user's alone
+    home = (home or home_folder()).absolute()
+    home.mkdir(parents=True, exist_ok=True)
     lock = HomeLock(home)
     try:
         _log_to(home / "server.log")
         work = home / "work"
         shutil.rmtree(work, ignore_errors=True)  # what a worker left that was killed
-        work.mkdir(mode=0o700)
+        work.mkdir()
         broker = Broker(home, endpoint, runner)
         try:
             for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # Windows has the last one
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), lambda *_: broker.stop())
             broker.connection.save(home)
-            print(
-                f"Serving at {broker.connection.endpoint}, home folder {home}. Stop with Ctrl-C.", flush=True
-            )
+            print(f"Serving at {broker.connection.endpoint}, home folder {home}. Stop with Ctrl-C.", flush=True)
             broker.run()
         finally:
             Connection.path(home).unlink(missing_ok=True)

@@ -58,6 +58,9 @@ CREATE TABLE IF NOT EXISTS artifacts (
 );
 """
 
+_WORK = "json_remove({}, '$.prompt', '$.choose', '$.elevation', '$.seed')"
+"""What of a spec decides how long the job takes."""
+
 TRANSITIONS: dict[State, frozenset[State]] = {
     "queued": frozenset({"running", "cancelled", "failed"}),
     "running": frozenset({"done", "failed", "cancelling", "queued"}),
@@ -140,9 +143,7 @@ class JobStore:
                 " AND number < (SELECT number FROM jobs WHERE job = ?)",
                 (job.job,),
             ).fetchone()[0]
-        rows = self._db.execute(
-            "SELECT name, size, sha256 FROM artifacts WHERE job = ? ORDER BY name", (job.job,)
-        )
+        rows = self._db.execute("SELECT name, size, sha256 FROM artifacts WHERE job = ? ORDER BY name", (job.job,))
         return JobInfo(
             job=job.job,
             spec=job.spec,
@@ -209,6 +210,16 @@ class JobStore:
         )
         return [Event.from_json(json.loads(row["fields"]), row["preview"]) for row in rows]
 
+    def past_runs(self, spec: JobSpec) -> list[dict[str, float]]:
+        """Of the newest finished jobs that ask for the same work: seconds from the begin to the end of each
+        stage."""
+        rows = self._db.execute(
+            f"SELECT job FROM jobs WHERE state = 'done' AND {_WORK.format('spec')} = {_WORK.format('?')}"
+            " ORDER BY number DESC LIMIT 5",
+            (json.dumps(spec.to_json()),),
+        ).fetchall()
+        return [{event.stage: event.elapsed for event in self.events(row["job"], 0) if event.stage} for row in rows]
+
     def _append(
         self,
         job: str,
@@ -225,11 +236,7 @@ class JobStore:
         now = time.time()
         elapsed = 0.0 if row["started"] is None else max(0.0, now - row["started"])
         event = Event(job, row["seq"], now, state, stage, step, total, elapsed, eta, error)
-        slot = (
-            f"state {row['seq']}"
-            if stage is None
-            else f"{'progress' if preview is None else 'preview'} {stage}"
-        )
+        slot = f"state {row['seq']}" if stage is None else f"{'progress' if preview is None else 'preview'} {stage}"
         self._db.execute(
             "INSERT OR REPLACE INTO events (job, slot, seq, fields, preview) VALUES (?, ?, ?, ?, ?)",
             (job, slot, event.seq, json.dumps(event.to_json()), preview),

@@ -31,7 +31,5 @@ def _open(file: bytes, what: str) -> Picture.Image:
         picture = Picture.open(io.BytesIO(file))
         picture.load()
     except (OSError, ValueError, SyntaxError, Picture.DecompressionBombError) as error:
-        raise InputError(
-            f"The {what} cannot be read as a picture ({error}).", "Use a PNG or a JPEG."
-        ) from error
+        raise InputError(f"The {what} cannot be read as a picture ({error}).", "Use a PNG or a JPEG.") from error
     return picture

@@ -9,16 +9,14 @@ import zmq
 
 from unocclude.client import DEAD_AFTER, HEARTBEAT
 from unocclude.errors import ServerUnavailableError
-from unocclude.protocol import MAX_BLOBS, MAX_FRAME, encode
+from unocclude.protocol import MAX_BLOBS, MAX_FRAME
 from unocclude.server.auth import Gate, KeyPair
 
 
 class Router:
     """A bound ROUTER. Peers are named by their routing ids."""
 
-    def __init__(
-        self, context: zmq.Context[Any], gate: Gate, domain: str, keys: KeyPair, endpoint: str
-    ) -> None:
+    def __init__(self, context: zmq.Context[Any], gate: Gate, domain: str, keys: KeyPair, endpoint: str) -> None:
         """Raises ServerUnavailableError where the endpoint cannot be bound."""
         self.socket = context.socket(zmq.ROUTER)
         gate.guard(self.socket, domain, keys)
@@ -49,10 +47,10 @@ class Router:
                 frames.append(frame)
         return sender, frames
 
-    def send(self, peer: bytes, kind: str, fields: dict[str, Any], blobs: Sequence[bytes] = ()) -> bool:
+    def send(self, peer: bytes, frames: Sequence[bytes]) -> bool:
         """Whether there was room for the message. Raises PeerGone where the peer has left."""
         try:
-            self.socket.send_multipart([peer, *encode(kind, fields, blobs)], zmq.DONTWAIT)
+            self.socket.send_multipart([peer, *frames], zmq.DONTWAIT)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:

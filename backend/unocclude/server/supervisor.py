@@ -11,8 +11,9 @@ from typing import Literal
 
 from unocclude.connection import Connection
 from unocclude.errors import UnoccludeError
-from unocclude.protocol import Artifact, Message, decode, error_from_json, make_error
+from unocclude.protocol import Artifact, Message, ProtocolError, decode, encode, error_from_json, make_error
 from unocclude.server.auth import WORKERS, Gate, KeyPair
+from unocclude.server.estimate import Estimate
 from unocclude.server.jobs import JobStore, StoredJob
 from unocclude.server.sockets import PeerGone, Router
 from unocclude.server.worker import REPORTS
@@ -30,9 +31,7 @@ class Supervisor:
     """Owned and polled by the broker: `hear` when `router.socket` is readable, `watch` at each turn of its
     loop."""
 
-    def __init__(
-        self, home: Path, runner: str, jobs: JobStore, router: Router, gate: Gate, server_key: str
-    ) -> None:
+    def __init__(self, home: Path, runner: str, jobs: JobStore, router: Router, gate: Gate, server_key: str) -> None:
         self.router = router
         self._home = home
         self._runner = runner
@@ -41,6 +40,7 @@ class Supervisor:
         self._server_key = server_key
         self._worker: WorkerProcess | None = None
         self._outcome: Message | None = None
+        self._estimate = Estimate([])
         self._false_starts = 0
         self._next_start = 0.0
 
@@ -64,7 +64,12 @@ class Supervisor:
         worker = self._worker
         if worker is None or name != worker.name.encode():
             return  # the last words of a worker that was replaced
-        report = decode(frames, REPORTS)
+        try:
+            report = decode(frames, REPORTS)
+        except ProtocolError as error:
+            log.error("the worker talks nonsense: %s", error)
+            worker.kill()
+            return
         if report.type == "ready":
             worker.started()
             self._false_starts = 0
@@ -72,8 +77,9 @@ class Supervisor:
             log.warning("the worker speaks of job %s, which it was not given", report.fields["job"])
         elif report.type == "progress":
             worker.advance()
-            job, stage, step, total = (report.fields[name] for name in ("job", "stage", "step", "total"))
-            self._jobs.progress(job, stage, step, total, preview=report.blobs[0] if report.blobs else None)
+            job, stage, step, total = (report.fields[field] for field in ("job", "stage", "step", "total"))
+            eta = self._estimate.seconds_left(stage, step, total)
+            self._jobs.progress(job, stage, step, total, eta, report.blobs[0] if report.blobs else None)
         else:
             self._outcome = report
 
@@ -115,16 +121,15 @@ class Supervisor:
         return WorkerProcess(self._home, self._runner, connection)
 
     def _begin(self, worker: WorkerProcess, job: StoredJob) -> None:
+        self._estimate = Estimate(self._jobs.past_runs(job.spec))
         self._jobs.move(job.job, "running")
         worker.begin(job.job)
-        self._tell(
-            worker, "run", {"job": job.job, "spec": job.spec.to_json(), "image": job.image, "mask": job.mask}
-        )
+        self._tell(worker, "run", {"job": job.job, "spec": job.spec.to_json(), "image": job.image, "mask": job.mask})
         log.info("job %s runs", job.job)
 
     def _tell(self, worker: WorkerProcess, kind: str, fields: dict[str, object]) -> None:
         try:
-            heard = self.router.send(worker.name.encode(), kind, fields)
+            heard = self.router.send(worker.name.encode(), encode(kind, fields))
         except PeerGone:
             heard = False
         if not heard:
@@ -134,9 +139,7 @@ class Supervisor:
         """Write down how the job ended. Tried again at the next turn where the store cannot be written."""
         job = outcome.fields["job"]
         if outcome.type == "done":
-            self._jobs.move(
-                job, "done", artifacts=[Artifact(**values) for values in outcome.fields["artifacts"]]
-            )
+            self._jobs.move(job, "done", artifacts=[Artifact(**values) for values in outcome.fields["artifacts"]])
             log.info("job %s done", job)
         else:
             self._fail(job, error_from_json(outcome.fields["error"]))
@@ -166,7 +169,7 @@ class Supervisor:
                 self._fail(worker.job, _worker_error(f"The worker {death}, {crashes} times with this job."))
         elif not worker.ready:
             self._false_starts += 1
-            self._next_start = time.monotonic() + 2.0**self._false_starts
+            self._next_start = time.monotonic() + 2.0 ** (self._false_starts - 1)
             if self._false_starts >= MAX_FALSE_STARTS:
                 self._next_start = math.inf
                 while (job := self._jobs.next_queued()) is not None:

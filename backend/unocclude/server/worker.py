@@ -21,15 +21,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from unocclude.client import open_dealer
 from unocclude.connection import Connection
 from unocclude.errors import Cancelled, UnoccludeError
-from unocclude.pipeline.types import Image, Progress
 from unocclude.protocol import (
+    PROGRESS,
     REQUESTS,
     JobSpec,
     Shape,
@@ -41,9 +41,12 @@ from unocclude.protocol import (
 )
 from unocclude.server.blobs import BlobStore
 
+if TYPE_CHECKING:  # the broker imports this module too, and has no use for numpy
+    from unocclude.pipeline.types import Image, Progress
+
 log = logging.getLogger(__name__)
 
-RunJob = Callable[[JobSpec, bytes, bytes | None, Path, Progress], None]
+RunJob = Callable[[JobSpec, bytes, bytes | None, Path, "Progress"], None]
 """Writes the files of a job into the folder: (spec, image file, mask file or None, folder, progress)."""
 
 PROGRESS_INTERVAL = 0.1
@@ -59,7 +62,7 @@ ORDERS: dict[str, Shape] = {
 }
 REPORTS: dict[str, Shape] = {
     "ready": Shape({}),
-    "progress": Shape({**_JOB}, (0, 1)),
+    "progress": Shape({**_JOB, **PROGRESS}, (0, 1)),
     "done": Shape({**_JOB, "artifacts": lambda value: isinstance(value, list)}),
     "failed": Shape({**_JOB, "error": lambda value: isinstance(value, dict)}),
 }
@@ -106,7 +109,7 @@ class Reporter:
         if preview is not None and show:
             self._shown = now
             blobs.append(encode_preview(preview))
-        fields = {"job": self._job, "stage": stage, "step": step, "total": total}
+        fields = {"job": self._job, "stage": stage, "step": int(step), "total": int(total)}
         with suppress(zmq.Again):  # the broker is busy; the next progress tells more than this one
             self._socket.send_multipart(encode("progress", fields, blobs), zmq.DONTWAIT)
 
@@ -190,7 +193,8 @@ def honest(error: Exception) -> UnoccludeError:
 
 def end_with_broker() -> None:
     """Wait for the end of stdin, then end this process whatever it is doing."""
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     os._exit(0)
 
 

@@ -23,6 +23,9 @@ STALL_LIMIT = 1800.0
 """Seconds without progress after which a worker counts as hung. Generous: a slow stage on a CPU is no
 hang."""
 
+MAX_LOG = 2_000_000
+"""Bytes of worker.log after which a new worker begins a new one."""
+
 
 class WorkerProcess:
     """`job` is what it works on; `ready` is set when its libraries are loaded."""
@@ -31,13 +34,17 @@ class WorkerProcess:
         self.name = f"worker-{secrets.token_hex(4)}"
         self.ready = False
         self.job: str | None = None
+        self._ending = False
         self._log = home / "worker.log"
+        if self._log.exists() and self._log.stat().st_size > MAX_LOG:
+            os.replace(self._log, home / "worker.log.1")
         self._deadline = time.monotonic() + START_LIMIT
         self._overdue = f"did not start within {START_LIMIT:g} s"
         orders = Orders(self.name, str(home), runner, connection)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "unocclude.server.worker"],
+                cwd=home,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -59,15 +66,19 @@ class WorkerProcess:
 
     def begin(self, job: str) -> None:
         self.job = job
+        self._ending = False
         self.advance()
 
     def advance(self) -> None:
-        """The job made progress."""
+        """The job made progress. That does not help one that is expected to end."""
+        if self._ending:
+            return
         self._deadline = time.monotonic() + STALL_LIMIT
         self._overdue = f"made no progress for {STALL_LIMIT / 60:g} minutes"
 
     def expect_end(self) -> None:
         """The job was cancelled; it has a little time to end by itself."""
+        self._ending = True
         self._deadline = time.monotonic() + CANCEL_GRACE
         self._overdue = "did not stop when asked"
 
@@ -83,11 +94,7 @@ class WorkerProcess:
                 return None
             self.kill()
             return self._overdue
-        return (
-            f"died of signal {-code} ({signal.strsignal(-code)})"
-            if code < 0
-            else f"ended with exit code {code}"
-        )
+        return f"died of signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with exit code {code}"
 
     def kill(self) -> None:
         """End the process now, and wait until it is gone."""

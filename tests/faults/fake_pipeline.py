@@ -1,8 +1,8 @@
 """A stand-in for the pipeline: quick, and it misbehaves on demand. The image's bytes say how.
 
-`b"steps=20 pause=0.05"`: so many steps, so many seconds each. Words: `crash` (the process ends),
-`crash-once`, `raise` (an exception), `deaf` (never looks whether it was cancelled), `memory` (MemoryError),
-`big` (a file of 3 MiB).
+`b"steps=20 pause=0.05"` is so many steps of so many seconds. Words: `crash` (the process ends), `crash-once`,
+`raise` (an error for people), `fault` (an error of the program), `deaf` (never looks whether it was
+cancelled), `memory` (MemoryError), `big` (leaves a file of 3 MiB).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progr
             os.abort()
     if "raise" in words:
         raise InputError("There is nothing at the point.", "Click on the object.")
+    if "fault" in words:
+        raise ZeroDivisionError("by accident")
     if "memory" in words:
         raise MemoryError
     if "deaf" in words:

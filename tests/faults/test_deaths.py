@@ -1,0 +1,132 @@
+"""Whatever dies, an accepted job ends in a result or in an honest error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from unocclude.errors import ServerUnavailableError, UnoccludeError
+from unocclude.protocol import Event, JobSpec
+
+
+def test_the_broker_is_killed_and_the_jobs_go_on(new_backend) -> None:
+    backend = new_backend().start()
+    with backend.client() as client:
+        running = client.submit(JobSpec(), b"steps=60 pause=0.02")
+        waiting = client.submit(JobSpec(), b"steps=2")
+        events: list[Event] = []
+        killed = False
+        for event in client.follow(running):
+            events.append(event)
+            if event.stage == "complete" and not killed:
+                backend.kill()
+                backend.start()
+                killed = True
+        # the same client saw both lives, with numbers that kept rising
+        states = [event.state for event in events]
+        assert states.count("running") > 2
+        assert states.count("queued") == 2
+        assert states[-1] == "done"
+        numbers = [event.seq for event in events]
+        assert numbers == sorted(set(numbers))
+        assert client.wait(waiting).state == "done"
+
+
+def test_a_job_that_was_being_cancelled_is_cancelled_after_a_restart(new_backend) -> None:
+    backend = new_backend().start()
+    with backend.client() as client:
+        job = client.submit(JobSpec(), b"deaf")
+        for event in client.follow(job):
+            if event.state == "cancelling":
+                break
+            if event.stage == "segment":
+                client.cancel(job)
+    backend.kill()
+    backend.start()
+    with backend.client() as client:
+        assert client.job(job).state == "cancelled"
+
+
+def test_the_worker_ends_with_its_broker(new_backend) -> None:
+    backend = new_backend().start()
+    with backend.client() as client:
+        job = client.submit(JobSpec(), b"deaf")
+        next(event for event in client.follow(job) if event.stage == "segment")
+    (worker,) = backend.worker_pids()
+    backend.kill()
+    deadline = time.monotonic() + 10
+    while _lives(worker) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _lives(worker)
+
+
+def test_a_killed_worker_is_replaced(new_backend) -> None:
+    backend = new_backend().start()
+    with backend.client() as client:
+        job = client.submit(JobSpec(), b"steps=60 pause=0.02")
+        killed = False
+        for event in client.follow(job):
+            if event.stage == "complete" and not killed:
+                os.kill(backend.worker_pids()[0], signal.SIGKILL)
+                killed = True
+        assert event.state == "done"
+
+
+def test_a_worker_that_cannot_start_fails_the_waiting_jobs(new_backend) -> None:
+    backend = new_backend(runner="there_is_no_such_module:run_job").start()
+    with backend.client() as client:
+        with pytest.raises(UnoccludeError, match="there_is_no_such_module") as caught:
+            client.wait(client.submit(JobSpec(), b"steps=1"))
+        assert caught.value.code == "worker"
+
+
+def test_an_orderly_stop_keeps_the_jobs(new_backend) -> None:
+    backend = new_backend().start()
+    with backend.client() as client:
+        job = client.submit(JobSpec(), b"steps=60 pause=0.02")
+        next(event for event in client.follow(job) if event.stage == "complete")
+        client.stop()
+    assert backend.process.wait(10) == 0
+    with backend.client() as client, pytest.raises(ServerUnavailableError, match="No backend is running"):
+        client.ping()
+    backend.start()
+    with backend.client() as client:
+        assert client.wait(job).state == "done"
+
+
+def test_a_stalled_backend_is_told_from_a_missing_one(new_backend) -> None:
+    backend = new_backend().start()
+    with backend.client(timeout=1) as client:
+        client.ping()
+        backend.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(ServerUnavailableError, match="has not answered for 1 s"):
+                client.ping()
+        finally:
+            backend.process.send_signal(signal.SIGCONT)
+    with backend.client() as client:
+        client.ping()
+
+
+def test_requests_outlast_a_restart(new_backend) -> None:
+    backend = new_backend().start()
+    with backend.client() as client:
+        client.ping()
+        backend.kill()
+        restart = threading.Timer(0.5, backend.start)
+        restart.start()
+        assert client.status().queued == 0
+        restart.join()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # a process that has ended stays listed until whoever inherited it takes note
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] != "Z"
