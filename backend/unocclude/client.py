@@ -1,6 +1,6 @@
 """The one client of the backend: submit, follow, cancel, fetch. Needs pyzmq and the standard library only.
 
-The add-on ships this file together with `protocol`, `connection`, `errors` and `launch`.
+The add-on ships this file and those that it imports.
 A `Client` belongs to the thread that made it; another thread makes its own.
 """
 
@@ -13,18 +13,17 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
-from .connection import START_IT, Connection, home_folder
-from .errors import InputError, ServerUnavailableError, UnoccludeError
+from .connection import Connection, home_folder
+from .errors import InputError, ServerUnavailableError
+from .link import Link, LinkLost
 from .protocol import (
-    ANSWERS,
     MAX_CHUNK,
     MAX_FRAME,
     Artifact,
@@ -34,15 +33,10 @@ from .protocol import (
     Message,
     ProtocolError,
     ServerStatus,
-    decode,
     encode,
     make_error,
 )
 
-HEARTBEAT = 2000
-"""Milliseconds between ZeroMQ's heartbeats."""
-DEAD_AFTER = 10_000
-"""Milliseconds without a sign of life after which ZeroMQ drops a connection."""
 QUIET = 2.0
 """Seconds without an event after which `follow` asks again."""
 FIRST_RETRY, LAST_RETRY = 0.25, 8.0
@@ -51,30 +45,10 @@ FIRST_RETRY, LAST_RETRY = 0.25, 8.0
 HANDSHAKE = 5.0
 """Seconds for both sides to get to know each other."""
 
-_HANDSHAKE_FAILED = (
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-)
-
 
 def new_job_id() -> str:
     """A fresh id for a job: 32 hexadecimal digits."""
     return secrets.token_hex(16)
-
-
-def open_dealer(context: zmq.Context[Any], connection: Connection) -> zmq.Socket[Any]:
-    """A DEALER that connects to the backend, encrypted, and never holds its process up."""
-    socket = context.socket(zmq.DEALER)
-    socket.linger = 0
-    socket.immediate = True  # nothing piles up for a backend that is not there
-    socket.sndhwm = socket.rcvhwm = 64
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, DEAD_AFTER)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
-    socket.curve_serverkey = connection.server_key.encode()
-    socket.curve_publickey = connection.public_key.encode()
-    socket.curve_secretkey = connection.secret_key.encode()
-    return socket
 
 
 class Client:
@@ -103,7 +77,7 @@ class Client:
         self._followed: set[str] = set()
         self._events: deque[Event] = deque()
         self._context: zmq.Context[Any] = zmq.Context()
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._met = False
 
     def __enter__(self) -> Client:
@@ -279,7 +253,7 @@ class Client:
                 link = self._connected(deadline)
                 away_since, pause = None, FIRST_RETRY
                 reply = self._reply(link, frames, number, deadline)
-            except _LinkLost as lost:
+            except LinkLost as lost:
                 self._hang_up()
                 now = time.monotonic()
                 away_since = away_since or now
@@ -298,16 +272,16 @@ class Client:
                 raise make_error(reply.fields["code"], reply.fields["message"], reply.fields["cure"])
             return reply
 
-    def _connected(self, deadline: float) -> _Link:
+    def _connected(self, deadline: float) -> Link:
         if self._link is None:
             try:
                 connection = Connection.load(self._home)
             except ServerUnavailableError as error:
-                raise _LinkLost(error) from None
-            link = _Link(self._context, connection, self._endpoint or connection.endpoint)
+                raise LinkLost(error) from None
+            link = Link(self._context, connection, self._endpoint or connection.endpoint)
             try:
                 link.shake_hands(min(deadline, time.monotonic() + HANDSHAKE))
-            except _LinkLost:
+            except LinkLost:
                 link.close()
                 raise
             self._link = link
@@ -319,7 +293,7 @@ class Client:
             self._link.close()
             self._link = None
 
-    def _reply(self, link: _Link, frames: list[bytes], number: int, deadline: float) -> Message | None:
+    def _reply(self, link: Link, frames: list[bytes], number: int, deadline: float) -> Message | None:
         """The reply to this request, None where none comes in time. Events that come first are kept."""
         link.send(frames, deadline)
         while True:
@@ -346,91 +320,10 @@ class Client:
                         return event
             try:
                 message = self._link.receive(deadline) if self._link is not None else None
-            except _LinkLost:
+            except LinkLost:
                 self._hang_up()
                 return None
             if message is None:
                 return None
             if message.type == "event":
                 self._keep(message)
-
-
-class _LinkLost(Exception):  # noqa: N818  (never leaves this file)
-    """The connection could not be made, or broke. `reason` is what to say where nobody tries again."""
-
-    def __init__(self, reason: UnoccludeError, for_good: bool = False) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-        self.for_good = for_good
-
-
-class _Link:
-    """One socket and the monitor that tells what becomes of it."""
-
-    def __init__(self, context: zmq.Context[Any], connection: Connection, endpoint: str) -> None:
-        self.endpoint = endpoint
-        self._socket = open_dealer(context, connection)
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_DISCONNECTED | _HANDSHAKE_FAILED
-        )
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
-        try:
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            raise ServerUnavailableError(
-                f"{endpoint!r} is not an address ({error}).", "Write it as tcp://127.0.0.1:PORT."
-            ) from None
-
-    def close(self) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close(linger=0)
-        self._socket.close(linger=0)
-
-    def shake_hands(self, deadline: float) -> None:
-        """Wait until both sides know each other. Raises _LinkLost where they do not get to it."""
-        happened: int = zmq.EVENT_CONNECT_RETRIED
-        if self._monitor.poll(_milliseconds(deadline)):
-            happened = recv_monitor_message(self._monitor)["event"]
-        if happened == zmq.EVENT_CONNECT_RETRIED:
-            raise _LinkLost(ServerUnavailableError(f"No backend answers at {self.endpoint}.", START_IT))
-        if happened != zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            reason = ServerUnavailableError(
-                f"The backend at {self.endpoint} did not accept this client's key.",
-                "Stop the backend and start it again, so that it writes a new connection file.",
-            )
-            raise _LinkLost(reason, for_good=happened == zmq.EVENT_HANDSHAKE_FAILED_AUTH)
-
-    def send(self, frames: list[bytes], deadline: float) -> None:
-        ready = self._poll(zmq.POLLOUT, deadline)
-        if self._socket not in ready:
-            raise self._gone()
-        self._socket.send_multipart(frames)
-
-    def try_send(self, frames: list[bytes]) -> None:
-        """Send where that needs no waiting."""
-        with suppress(zmq.Again):
-            self._socket.send_multipart(frames, zmq.DONTWAIT)
-
-    def receive(self, deadline: float) -> Message | None:
-        """The next message, or None where none comes before the deadline (a monotonic time)."""
-        if self._socket not in self._poll(zmq.POLLIN, deadline):
-            return None
-        return decode(self._socket.recv_multipart(), ANSWERS)
-
-    def _poll(self, direction: int, deadline: float) -> dict[Any, int]:
-        """What is ready. Raises _LinkLost where the connection broke and nothing is left to read."""
-        self._poller.modify(self._socket, direction)
-        ready = dict(self._poller.poll(_milliseconds(deadline)))
-        if self._monitor in ready and (self._socket not in ready or direction == zmq.POLLOUT):
-            raise self._gone()  # after the handshake, all that the monitor tells is its end
-        return ready
-
-    def _gone(self) -> _LinkLost:
-        return _LinkLost(ServerUnavailableError(f"The backend at {self.endpoint} has gone.", START_IT))
-
-
-def _milliseconds(deadline: float) -> int:
-    return max(0, int(1000 * (deadline - time.monotonic())))

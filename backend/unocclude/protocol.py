@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
+from .checks import Check, Rules, a_list, an_object, number, one_of, or_none, text, whole, wrong_field
 from .errors import InputError, UnoccludeError
 
 VERSION = 1
@@ -99,26 +99,8 @@ class JobSpec:
             value = getattr(self, name)
             if not good(value):
                 raise InputError(f"{name} cannot be {str(value)[:80]!r}.", cure)
-
-
-def _whole(low: int, high: int) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _number(low: float, high: float) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-
-
-def _text(pattern: str) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _or_none(rule: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or rule(value)
-
-
-def _one_of(choices: Sequence[str]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, str) and value in choices
+        if self.choose is not None and self.choose >= self.samples:
+            raise InputError(f"There is no sample {self.choose} of {self.samples}.", "Samples are counted from 0.")
 
 
 def _good_prompt(value: object) -> bool:
@@ -131,18 +113,18 @@ def _good_prompt(value: object) -> bool:
     return all(math.isfinite(number) for number in numbers)
 
 
-_SPEC_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+_SPEC_RULES: dict[str, tuple[Check, str]] = {
     "prompt": (_good_prompt, f"Give at most {MAX_POINTS} points, each with finite x and y."),
-    "profile": (_text(r"[a-z0-9_-]{1,40}"), "Use bundled or official."),
-    "samples": (_whole(1, 16), "Use 1 to 16."),
-    "choose": (_or_none(_whole(0, 15)), "Use the number of a sample, counted from 0."),
-    "elevation": (_or_none(_number(-90, 90)), "Use degrees from -90 to 90, or leave it out for an estimate."),
-    "steps": (_or_none(_whole(1, 1000)), "Use 1 to 1000."),
-    "guidance": (_or_none(_number(0, 50)), "Use 0 to 50."),
-    "preset": (_one_of(PRESETS), f"Use one of {', '.join(PRESETS)}."),
-    "seed": (_whole(0, 2**63 - 1), "Use a whole number from 0."),
-    "device": (_text(r"[a-z]{2,8}(:[0-9]{1,2})?"), "Use auto, cpu, cuda or mps."),
-    "to": (_one_of(STAGES), f"Use one of {', '.join(STAGES)}."),
+    "profile": (text(r"[a-z0-9_-]{1,40}"), "Use bundled or official."),
+    "samples": (whole(1, 16), "Use 1 to 16."),
+    "choose": (or_none(whole(0, 15)), "Use the number of a sample, counted from 0."),
+    "elevation": (or_none(number(-90, 90)), "Use degrees from -90 to 90, or leave it out for an estimate."),
+    "steps": (or_none(whole(1, 1000)), "Use 1 to 1000."),
+    "guidance": (or_none(number(0, 20)), "Use 0 to 20."),
+    "preset": (one_of(PRESETS), f"Use one of {', '.join(PRESETS)}."),
+    "seed": (whole(0, 2**31 - 1), "Use a whole number from 0 to 2147483647."),
+    "device": (text(r"[a-z]{2,8}(:[0-9]{1,2})?"), "Use auto, cpu, cuda or mps."),
+    "to": (one_of(STAGES), f"Use one of {', '.join(STAGES)}."),
 }
 
 
@@ -260,17 +242,14 @@ def make_error(code: str, message: str, cure: str) -> UnoccludeError:
     return error
 
 
-Rules = Mapping[str, Callable[[Any], bool]]
-"""Field name to the check of its value."""
-
-_COUNT = _whole(0, 2**63 - 1)
-_TIME = _number(0, 1e12)
+_COUNT = whole(0, 2**63 - 1)
+_TIME = number(0, 1e12)
 _MAX_TEXT = 2000
-_ANY_TEXT = _text(rf"(?s).{{0,{_MAX_TEXT}}}")
+_ANY_TEXT = text(rf"(?s).{{0,{_MAX_TEXT}}}")
 _WINDOWS_DEVICE = r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])"
 _SEGMENT = rf"(?!(?i:{_WINDOWS_DEVICE})(?:\.|/|$))[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}(?<!\.)"
-_is_artifact_name = _text(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,3}}")
-is_job_id = _text(r"[0-9a-f]{32}")
+_is_artifact_name = text(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,3}}")
+is_job_id = text(r"[0-9a-f]{32}")
 
 
 def is_artifact_name(name: object) -> bool:
@@ -278,30 +257,22 @@ def is_artifact_name(name: object) -> bool:
     return _is_artifact_name(name)
 
 
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
-
-
 def _is_error(value: object) -> bool:
     return isinstance(value, dict) and all(_ANY_TEXT(value.get(name)) for name in ("code", "message", "cure"))
 
 
-_ARTIFACT: Rules = {"name": is_artifact_name, "size": _COUNT, "sha256": _text(r"[0-9a-f]{64}")}
+_ARTIFACT: Rules = {"name": is_artifact_name, "size": _COUNT, "sha256": text(r"[0-9a-f]{64}")}
 _JOB_INFO: Rules = {
     "job": is_job_id,
-    "spec": _is_object,
-    "state": _one_of(STATES),
+    "spec": an_object,
+    "state": one_of(STATES),
     "created": _TIME,
-    "started": _or_none(_TIME),
-    "ended": _or_none(_TIME),
+    "started": or_none(_TIME),
+    "ended": or_none(_TIME),
     "seq": _COUNT,
     "ahead": _COUNT,
-    "error": _or_none(_is_error),
-    "artifacts": _is_list,
+    "error": or_none(_is_error),
+    "artifacts": a_list,
 }
 
 
@@ -317,24 +288,24 @@ _REQUEST: Rules = {"id": _COUNT}
 _REPLY: Rules = {"re": _COUNT}
 _JOB: Rules = {"job": is_job_id}
 
-PROGRESS: Rules = {"stage": _text(r"[\w -]{1,40}"), "step": _COUNT, "total": _COUNT}
+PROGRESS: Rules = {"stage": text(r"[\w -]{1,40}"), "step": _COUNT, "total": _COUNT}
 
 REQUESTS: dict[str, Shape] = {
     "hello": Shape(_REQUEST),
     "ping": Shape(_REQUEST),
-    "submit": Shape({**_REQUEST, **_JOB, "spec": _is_object}, (1, 2)),
+    "submit": Shape({**_REQUEST, **_JOB, "spec": an_object}, (1, 2)),
     "follow": Shape({**_REQUEST, **_JOB, "after": _COUNT}),
     "unfollow": Shape({**_REQUEST, **_JOB}),
     "cancel": Shape({**_REQUEST, **_JOB}),
     "job": Shape({**_REQUEST, **_JOB}),
-    "jobs": Shape({**_REQUEST, "limit": _whole(1, 100)}),
+    "jobs": Shape({**_REQUEST, "limit": whole(1, 100)}),
     "fetch": Shape(
         {
             **_REQUEST,
             **_JOB,
             "name": is_artifact_name,
             "offset": _COUNT,
-            "length": _whole(1, MAX_CHUNK),
+            "length": whole(1, MAX_CHUNK),
         }
     ),
     "status": Shape(_REQUEST),
@@ -342,14 +313,14 @@ REQUESTS: dict[str, Shape] = {
 }
 
 ANSWERS: dict[str, Shape] = {
-    "welcome": Shape({**_REPLY, "server": _ANY_TEXT, "capabilities": _is_list, "limits": _is_object}),
+    "welcome": Shape({**_REPLY, "server": _ANY_TEXT, "capabilities": a_list, "limits": an_object}),
     "pong": Shape(_REPLY),
     "accepted": Shape({**_REPLY, **_JOB, "new": lambda value: isinstance(value, bool), "seq": _COUNT}),
     "following": Shape({**_REPLY, **_JOB, "seq": _COUNT}),
     "unfollowed": Shape({**_REPLY, **_JOB}),
-    "cancelling": Shape({**_REPLY, **_JOB, "state": _one_of(STATES)}),
-    "job": Shape({**_REPLY, "info": _is_object}),
-    "jobs": Shape({**_REPLY, "jobs": _is_list}),
+    "cancelling": Shape({**_REPLY, **_JOB, "state": one_of(STATES)}),
+    "job": Shape({**_REPLY, "info": an_object}),
+    "jobs": Shape({**_REPLY, "jobs": a_list}),
     "chunk": Shape({**_REPLY, **_JOB, **_ARTIFACT, "offset": _COUNT}, (1, 1)),
     "status": Shape(
         {
@@ -358,23 +329,23 @@ ANSWERS: dict[str, Shape] = {
             "pid": _COUNT,
             "uptime": _TIME,
             "queued": _COUNT,
-            "running": _or_none(is_job_id),
+            "running": or_none(is_job_id),
             "worker": _ANY_TEXT,
         }
     ),
     "stopping": Shape(_REPLY),
-    "error": Shape({"re": _or_none(_COUNT), "code": _ANY_TEXT, "message": _ANY_TEXT, "cure": _ANY_TEXT}),
+    "error": Shape({"re": or_none(_COUNT), "code": _ANY_TEXT, "message": _ANY_TEXT, "cure": _ANY_TEXT}),
     "event": Shape(
         {
             **_JOB,
             "seq": _COUNT,
             "time": _TIME,
-            "state": _one_of(STATES),
+            "state": one_of(STATES),
             **PROGRESS,
-            "stage": _or_none(PROGRESS["stage"]),
+            "stage": or_none(PROGRESS["stage"]),
             "elapsed": _TIME,
-            "eta": _or_none(_TIME),
-            "error": _or_none(_is_error),
+            "eta": or_none(_TIME),
+            "error": or_none(_is_error),
         },
         (0, 1),
     ),
@@ -444,7 +415,7 @@ def _refuse(constant: str) -> None:
 def _checked(what: str, values: object, rules: Rules) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ProtocolError(f"{what} is not an object.", _SEE)
-    for name, good in rules.items():
-        if name not in values or not good(values[name]):
-            raise ProtocolError(f"{what} has no good {name}.", _SEE)
+    wrong = wrong_field(values, rules)
+    if wrong is not None:
+        raise ProtocolError(f"{what} has no good {wrong}.", _SEE)
     return values

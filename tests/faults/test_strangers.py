@@ -8,14 +8,16 @@ import json
 import os
 import random
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
-from unocclude.client import Client, open_dealer
+from unocclude.client import Client
 from unocclude.connection import Connection
 from unocclude.errors import ServerUnavailableError
+from unocclude.link import open_dealer
 from unocclude.protocol import ANSWERS, MAX_FRAME, JobSpec, ProtocolError, decode, encode
 from unocclude.server.auth import CLIENTS, Gate, KeyPair
 from unocclude.server.sockets import Router
@@ -165,15 +167,15 @@ def test_a_lying_backend_is_found_out(context, tmp_path: Path, answer: list[byte
     liar = context.socket(zmq.ROUTER)
     liar.curve_server, liar.curve_secretkey = True, server.secret.encode()
     liar.bind("tcp://127.0.0.1:*")
-    endpoint = liar.last_endpoint.decode()
-    Connection(endpoint, server.public, friend.public, friend.secret, 0).save(tmp_path)
-    with Client(tmp_path, timeout=5) as client:
-        # The liar speaks as soon as it knows the client, so its words are there before the request is.
-        request = encode("ping", {"id": 0})
-        link = client._connected(float("inf"))
-        link.try_send(request)
-        peer = liar.recv_multipart()[0]
-        liar.send_multipart([peer, *answer])
-        with pytest.raises(ProtocolError):
-            client.ping()
+    Connection(liar.last_endpoint.decode(), server.public, friend.public, friend.secret, 0).save(tmp_path)
+
+    def lie() -> None:
+        if liar.poll(5000):
+            liar.send_multipart([liar.recv_multipart()[0], *answer])
+
+    thread = threading.Thread(target=lie)
+    thread.start()
+    with Client(tmp_path, timeout=5) as client, pytest.raises(ProtocolError):
+        client.ping()
+    thread.join()
     liar.close(linger=0)

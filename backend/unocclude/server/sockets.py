@@ -7,8 +7,8 @@ from typing import Any
 
 import zmq
 
-from unocclude.client import DEAD_AFTER, HEARTBEAT
 from unocclude.errors import ServerUnavailableError
+from unocclude.link import DEAD_AFTER, HEARTBEAT
 from unocclude.protocol import MAX_BLOBS, MAX_FRAME
 from unocclude.server.auth import Gate, KeyPair
 

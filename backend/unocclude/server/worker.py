@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from unocclude.client import open_dealer
 from unocclude.connection import Connection
 from unocclude.errors import Cancelled, UnoccludeError
+from unocclude.link import open_dealer
 from unocclude.protocol import (
     PROGRESS,
     REQUESTS,
