@@ -1,0 +1,239 @@
+"""The official checkpoints: opened without running their pickles, accounted for tensor by tensor, loaded.
+
+A checkpoint fits when every parameter of the network finds its tensor in the right shape, and every tensor of
+the file has a use or a known reason to be left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from unocclude.cameras import VIEW_COUNT, intrinsics, target_cameras
+from unocclude.errors import ModelsMissingError
+from unocclude.models.autoencoder import Autoencoder
+from unocclude.models.checkpoint_names import (
+    autoencoder_name,
+    depth_transformer_name,
+    image_encoder_name,
+    unet_name,
+    volumes_name,
+)
+from unocclude.models.image_encoder import ImageEncoder
+from unocclude.models.pix2gestalt import Pix2Gestalt
+from unocclude.models.syncdreamer import SyncDreamer
+from unocclude.models.unet import UNetConfig
+
+StateDict = Mapping[str, Tensor]
+
+SCHEDULE_BUFFERS = r"(sqrt_)?(one_minus_|recip_|recipm1_|log_one_minus_)?(betas|alphas)(_cumprod)?(_prev)?"
+POSTERIOR_BUFFERS = r"posterior_(variance|log_variance_clipped|mean_coef[12])"
+TEXT_TOWER = r"\.model\.(positional_embedding|text_projection|logit_scale|token_embedding\.weight|ln_final\.\w+)"
+CAMERAS = r"poses|Ks|azimuth"
+
+PIX2GESTALT_UNUSED = re.compile(
+    rf"{SCHEDULE_BUFFERS}|{POSTERIOR_BUFFERS}|cond_stage_model{TEXT_TOWER}"
+    r"|model\.diffusion_model\..+|model_ema\.(decay|num_updates)"
+)
+"""Among others the plain UNet: pictures are made with its moving average, model_ema."""
+SYNCDREAMER_UNUSED = re.compile(rf"{SCHEDULE_BUFFERS}|{POSTERIOR_BUFFERS}|clip_image_encoder{TEXT_TOWER}|{CAMERAS}")
+ROUNDING = 1e-5
+"""By how much the schedule and the cameras in a checkpoint may differ from ours."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a parameter comes from, and what is done to the tensor there."""
+
+    key: str
+    convert: Callable[[Tensor], Tensor] = lambda tensor: tensor
+
+
+class CheckpointMismatchError(ModelsMissingError):
+    """The tensors of a checkpoint are not those of the network. `missing`, `unexpected`, `misshapen` list
+    them.
+    """
+
+    def __init__(self, missing: list[str], unexpected: list[str], misshapen: list[str]) -> None:
+        self.missing, self.unexpected, self.misshapen = missing, unexpected, misshapen
+        lists = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+        found = "; ".join(f"{len(keys)} {what}: {_abridged(keys)}" for what, keys in lists.items() if keys)
+        super().__init__(f"The checkpoint does not fit the network ({found}).", "Get the official file again.")
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The state dict of a .ckpt, .pt or .safetensors file, on the CPU. Only tensors are unpickled, never
+    code.
+
+    Raises ModelsMissingError where the file is missing or damaged or would run code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([(_Placeholder, name) for name in HARMLESS_CLASSES]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, ValueError, EOFError, torch.serialization.pickle.UnpicklingError) as error:
+        raise ModelsMissingError(
+            f"The checkpoint {path.name} cannot be read: {str(error).splitlines()[0]}.",
+            "Get the official file again and compare its size with the one at its origin.",
+        ) from error
+    return dict(content.get("state_dict", content))
+
+
+class _Placeholder:
+    """Stands for the classes that PyTorch Lightning leaves in its checkpoints as keys of callback states."""
+
+
+HARMLESS_CLASSES = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
+
+
+def load_pix2gestalt(module: Pix2Gestalt, state: StateDict) -> None:
+    """The weights that pix2gestalt samples with: the UNet's moving average. Raises CheckpointMismatchError."""
+    fixed = {"alphas_cumprod": module.schedule.alphas_cumprod}
+    load(module, state, pix2gestalt_sources(module), PIX2GESTALT_UNUSED, fixed)
+
+
+def load_syncdreamer(module: SyncDreamer, state: StateDict) -> None:
+    """Raises CheckpointMismatchError, also for weights that were trained with other cameras."""
+    fixed = {
+        "alphas_cumprod": module.schedule.alphas_cumprod,
+        "poses": torch.from_numpy(target_cameras()),
+        "Ks": torch.from_numpy(intrinsics()).expand(VIEW_COUNT, 3, 3),
+    }
+    load(module, state, syncdreamer_sources(module), SYNCDREAMER_UNUSED, fixed)
+
+
+def load(
+    module: nn.Module,
+    state: StateDict,
+    sources: Mapping[str, Source],
+    unused: re.Pattern[str],
+    fixed: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Fills `module`, whose parameters `sources` are for, from a checkpoint that holds the constants `fixed`
+    too.
+
+    Raises CheckpointMismatchError; nothing is changed then.
+    """
+    fixed = fixed or {}
+    parameters = module.state_dict()
+    used = {source.key for source in sources.values()} | fixed.keys()
+    missing = sorted(used - state.keys())
+    unexpected = sorted(key for key in state.keys() - used if not unused.fullmatch(key))
+    converted = {n: s.convert(state[s.key]) for n, s in sources.items() if s.key in state}
+    misshapen = sorted(
+        f"{sources[name].key} {tuple(state[sources[name].key].shape)}"
+        for name, tensor in converted.items()
+        if tensor.shape != parameters[name].shape
+    )
+    misshapen += sorted(key for key in fixed.keys() & state.keys() if not _agree(state[key], fixed[key]))
+    if missing or unexpected or misshapen:
+        raise CheckpointMismatchError(missing, unexpected, misshapen)
+    module.load_state_dict(converted)
+
+
+def pix2gestalt_sources(module: Pix2Gestalt) -> dict[str, Source]:
+    """By our parameter names."""
+    unet = unet_sources(module.unet, module.config.unet, "diffusion_model.")
+    return {
+        **_prefixed("unet.", {n: Source(f"model_ema.{s.key.replace('.', '')}") for n, s in unet.items()}),
+        **_prefixed("autoencoder.", autoencoder_sources(module.autoencoder)),
+        **_prefixed("image_encoder.", image_encoder_sources(module.image_encoder, "cond_stage_model.model.visual.")),
+        **_projection_sources(),
+    }
+
+
+def syncdreamer_sources(module: SyncDreamer) -> dict[str, Source]:
+    """By our parameter names."""
+    levels = len(module.config.volumes.spatial_widths)
+    volumes = {name: Source(f"spatial_volume.{volumes_name(name, levels)}") for name in module.volumes.state_dict()}
+    time = {name: Source(f"time_embed.{name}") for name in module.time_embedding.state_dict()}
+    image_encoder = image_encoder_sources(module.image_encoder, "clip_image_encoder.model.visual.")
+    return {
+        **_prefixed("unet.", depth_unet_sources(module)),
+        **_prefixed("volumes.", volumes),
+        **_prefixed("time_embedding.", time),
+        **_prefixed("autoencoder.", autoencoder_sources(module.autoencoder)),
+        **_prefixed("image_encoder.", image_encoder),
+        **_projection_sources(),
+    }
+
+
+def depth_unet_sources(module: SyncDreamer) -> dict[str, Source]:
+    prefix = "model.diffusion_model."
+    depth = {"middle_depth.": f"{prefix}middle_conditions."}
+    for k, place in enumerate(module.unet.up_depth):
+        depth[f"up_depth.{place}."] = f"{prefix}output_conditions.{k}."
+    sources = _prefixed("base.", unet_sources(module.unet.base, module.config.unet, prefix))
+    for ours, theirs in depth.items():
+        names = (n.removeprefix(ours) for n in module.unet.state_dict() if n.startswith(ours))
+        sources |= {ours + name: Source(theirs + depth_transformer_name(name)) for name in names}
+    return sources
+
+
+def unet_sources(unet: nn.Module, config: UNetConfig, prefix: str) -> dict[str, Source]:
+    layers, attention = config.layers_per_block, config.attention
+    return {name: Source(prefix + unet_name(name, layers, attention)) for name in unet.state_dict()}
+
+
+def autoencoder_sources(autoencoder: Autoencoder) -> dict[str, Source]:
+    """Attention there is made of 1x1 convolutions, here of linear layers."""
+    levels = len(autoencoder.config.widths)
+    sources = {}
+    for name in (name.removeprefix("kl.") for name in autoencoder.state_dict()):
+        is_linear = ".attentions." in name and "group_norm" not in name and name.endswith("weight")
+        key = "first_stage_model." + autoencoder_name(name, levels)
+        sources[f"kl.{name}"] = Source(key, _drop_kernel) if is_linear else Source(key)
+    return sources
+
+
+def image_encoder_sources(image_encoder: ImageEncoder, prefix: str) -> dict[str, Source]:
+    sources = {}
+    for name in image_encoder.state_dict():
+        short = name.removeprefix("clip.")
+        key = prefix + image_encoder_name(short)
+        if short == "visual_projection.weight":
+            sources[name] = Source(key, _transposed)
+        elif match := re.search(r"\.([qkv])_proj\.", short):
+            sources[name] = Source(key, _third("qkv".index(match[1])))
+        else:
+            sources[name] = Source(key)
+    return sources
+
+
+def _projection_sources() -> dict[str, Source]:
+    return {f"projection.{kind}": Source(f"cc_projection.{kind}") for kind in ("weight", "bias")}
+
+
+def _prefixed(prefix: str, sources: Mapping[str, Source]) -> dict[str, Source]:
+    return {prefix + name: source for name, source in sources.items()}
+
+
+def _drop_kernel(weight: Tensor) -> Tensor:
+    return weight.flatten(1) if weight.shape[2:] == (1, 1) else weight
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    return weight.T
+
+
+def _third(part: int) -> Callable[[Tensor], Tensor]:
+    return lambda stacked: stacked.tensor_split(3)[part]
+
+
+def _agree(stored: Tensor, expected: Tensor) -> bool:
+    """Up to rounding; of tensors on the meta device only the shape is known."""
+    if stored.shape != expected.shape or stored.is_meta:
+        return stored.shape == expected.shape
+    return torch.allclose(stored.double(), expected.double(), rtol=0, atol=ROUNDING)
+
+
+def _abridged(keys: Iterable[str], limit: int = 5) -> str:
+    keys = list(keys)
+    return ", ".join(keys[:limit]) + (f" and {len(keys) - limit} more" if len(keys) > limit else "")

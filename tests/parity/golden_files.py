@@ -1,0 +1,115 @@
+"""The golden files, and the configurations of the reduced networks in them.
+
+The folder is named by UNOCCLUDE_GOLDEN, ../shared/golden by default. Widths come from its manifests, so another set
+made in the same way runs too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from unocclude.models.autoencoder import AutoencoderConfig
+from unocclude.models.image_encoder import ImageEncoderConfig
+from unocclude.models.pix2gestalt import Pix2GestaltConfig
+from unocclude.models.schedule import ScheduleConfig
+from unocclude.models.syncdreamer import SyncDreamerConfig
+from unocclude.models.unet import UNetConfig
+from unocclude.models.volumes import VolumeConfig
+
+STABLE_DIFFUSION = ScheduleConfig("scaled_linear", "epsilon")
+
+
+class Golden:
+    """One folder of golden files. Stored halves are exact and come back as float32."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def json(self, name: str) -> dict[str, Any]:
+        return dict(json.loads((self.folder / f"{name}.json").read_text()))
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        tensors = load_file(self.folder / f"{name}.safetensors")
+        return {key: t.float() if t.dtype == torch.float16 else t for key, t in tensors.items()}
+
+
+def golden(name: str) -> Golden:
+    default = Path(__file__).parents[2].parent / "shared" / "golden"
+    folder = Path(os.environ.get("UNOCCLUDE_GOLDEN", default)) / name
+    if not folder.is_dir():
+        pytest.skip(f"No golden files in {folder}; UNOCCLUDE_GOLDEN names their folder.")
+    return Golden(folder)
+
+
+def pix2gestalt_config(golden: Golden) -> Pix2GestaltConfig:
+    config = golden.json("manifest")["config"]
+    unet, vae, clip = config["unet"], config["vae_ddconfig"], config["clip"]
+    return Pix2GestaltConfig(
+        unet=UNetConfig(
+            widths=tuple(unet["model_channels"] * m for m in unet["channel_mult"]),
+            layers_per_block=unet["num_res_blocks"],
+            heads=unet["num_heads"],
+            attention=tuple(2**i in unet["attention_resolutions"] for i in range(len(unet["channel_mult"]))),
+            context=unet["context_dim"],
+            groups=32,
+        ),
+        autoencoder=AutoencoderConfig(
+            channels=vae["in_channels"],
+            widths=tuple(vae["ch"] * m for m in vae["ch_mult"]),
+            layers_per_block=vae["num_res_blocks"],
+            groups=32,
+            mid_attention=True,
+            latent_std=(1 / config["scale_factor"],) * 4,
+        ),
+        image_encoder=ImageEncoderConfig(
+            size=clip["image_resolution"],
+            patch=clip["vision_patch_size"],
+            width=clip["vision_width"],
+            layers=clip["vision_layers"],
+            heads=clip["vision_heads"],
+            embedding=clip["embed_dim"],
+            antialias=False,
+        ),
+        schedule=STABLE_DIFFUSION,
+        projection_bias=True,
+    )
+
+
+def syncdreamer_config(golden: Golden, state: dict[str, Tensor]) -> SyncDreamerConfig:
+    config = golden.json("manifest_diffusion")["config"]
+    widths = tuple(config["mc"] * m for m in config["mult"])
+    vae, clip = golden.tensors("vae_tiny"), golden.tensors("clip_tiny")
+    vae_width = len(vae["first_stage_model.encoder.conv_in.bias"])
+    patch = clip["clip_image_encoder.model.visual.conv1.weight"].shape[-1]
+    context, joined = state["cc_projection.weight"].shape
+    volume_widths = tuple(config["vdims"])
+    return SyncDreamerConfig(
+        unet=UNetConfig(widths, 2, config["heads"], (True, True, True, False), context, 32),
+        autoencoder=AutoencoderConfig(
+            channels=3,
+            widths=tuple(vae_width * m for m in config["vae_mult"]),
+            layers_per_block=2,
+            groups=32,
+            mid_attention=True,
+            latent_std=(1 / 0.18215,) * 4,
+        ),
+        image_encoder=ImageEncoderConfig(
+            224, patch, config["clip_w"], config["clip_l"], config["clip_w"] // 64, joined - 4, antialias=False
+        ),
+        schedule=STABLE_DIFFUSION,
+        volumes=VolumeConfig(32, 32, 48, 16, volume_widths, volume_widths, 256, pixel_centre=0.0),
+        condition_dropout=0.05,
+    )
+
+
+def within(found: Tensor, expected: Tensor, fraction: float) -> bool:
+    """Whether the largest error is at most this fraction of the largest expected value."""
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    return bool((found - expected).abs().max() <= fraction * expected.abs().max())
