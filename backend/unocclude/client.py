@@ -24,6 +24,7 @@ from .connection import Connection, home_folder
 from .errors import InputError, ServerUnavailableError
 from .link import Link, LinkLost
 from .protocol import (
+    FINAL_STATES,
     MAX_CHUNK,
     MAX_FRAME,
     Artifact,
@@ -124,7 +125,7 @@ class Client:
         return job
 
     def follow(self, job: str, after: int = 0) -> Iterator[Event]:
-        """The job's events with a sequence number above `after`, up to the final one.
+        """The job's events with a sequence number above `after`, up to the final one; none where that was seen.
 
         Survives a backend that is away for no longer than `patience`.
         """
@@ -137,9 +138,9 @@ class Client:
         tick = min(tick, QUIET)
         self._followed.add(job)
         try:
-            self._request("follow", {"job": job, "after": after})
+            reply = self._request("follow", {"job": job, "after": after}).fields
             asked = alive = time.monotonic()
-            while True:
+            while reply["state"] not in FINAL_STATES or reply["seq"] > after:
                 event = self._next_event(job, after, tick)
                 if event is not None:
                     after, asked, alive = event.seq, time.monotonic(), time.monotonic()
@@ -151,7 +152,7 @@ class Client:
                 if self._link is not None and time.monotonic() - asked < QUIET:
                     continue
                 try:
-                    self._request("follow", {"job": job, "after": after}, timeout=QUIET, patience=0)
+                    reply = self._request("follow", {"job": job, "after": after}, timeout=QUIET, patience=0).fields
                     asked = alive = time.monotonic()
                 except ServerUnavailableError:
                     if time.monotonic() - alive > self._patience:
@@ -163,17 +164,15 @@ class Client:
             if self._link is not None:
                 self._link.try_send(encode("unfollow", {"id": next(self._numbers), "job": job}))
 
-    def wait(self, job: str, on_event: Callable[[Event], None] | None = None, after: int = 0) -> Event:
+    def wait(self, job: str, on_event: Callable[[Event], None] | None = None) -> Event:
         """Follow the job to its end and return the final event. Raises its error where it failed or was
         cancelled."""
-        for event in self.follow(job, after):
+        for event in self.follow(job):
             if on_event is not None:
                 on_event(event)
-            if event.final:
-                if event.error is not None:
-                    raise event.error
-                return event
-        raise AssertionError("a job's events end with the final one")
+        if event.error is not None:
+            raise event.error
+        return event
 
     def cancel(self, job: str) -> None:
         """Ask for the job's end. It comes as an event."""

@@ -16,7 +16,7 @@ from .protocol import ANSWERS, MAX_FRAME, Message, decode
 HEARTBEAT = 2000
 """Milliseconds between ZeroMQ's heartbeats."""
 DEAD_AFTER = 10_000
-"""Milliseconds without a sign of life after which ZeroMQ drops a connection."""
+"""Milliseconds without a sign of life after which either side drops the connection."""
 
 _HANDSHAKE_FAILED = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -30,8 +30,6 @@ def open_dealer(context: zmq.Context[Any], connection: Connection) -> zmq.Socket
     socket.immediate = True  # nothing piles up for a backend that is not there
     socket.sndhwm = socket.rcvhwm = 64
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, DEAD_AFTER)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
     socket.curve_serverkey = connection.server_key.encode()
     socket.curve_publickey = connection.public_key.encode()
@@ -54,6 +52,9 @@ class Link:
     def __init__(self, context: zmq.Context[Any], connection: Connection, endpoint: str) -> None:
         self.endpoint = endpoint
         self._socket = open_dealer(context, connection)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, DEAD_AFTER)
+        self._socket.setsockopt(zmq.HEARTBEAT_TTL, DEAD_AFTER)
         self._monitor = self._socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_DISCONNECTED | _HANDSHAKE_FAILED
         )

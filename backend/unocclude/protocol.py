@@ -316,7 +316,7 @@ ANSWERS: dict[str, Shape] = {
     "welcome": Shape({**_REPLY, "server": _ANY_TEXT, "capabilities": a_list, "limits": an_object}),
     "pong": Shape(_REPLY),
     "accepted": Shape({**_REPLY, **_JOB, "new": lambda value: isinstance(value, bool), "seq": _COUNT}),
-    "following": Shape({**_REPLY, **_JOB, "seq": _COUNT}),
+    "following": Shape({**_REPLY, **_JOB, "seq": _COUNT, "state": one_of(STATES)}),
     "unfollowed": Shape({**_REPLY, **_JOB}),
     "cancelling": Shape({**_REPLY, **_JOB, "state": one_of(STATES)}),
     "job": Shape({**_REPLY, "info": an_object}),

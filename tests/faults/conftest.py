@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -49,7 +48,7 @@ class Backend:
     def kill(self) -> None:
         """As the system would: without a warning."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
@@ -60,11 +59,9 @@ class Backend:
     def client(self, timeout: float = 20, patience: float = 20) -> Client:
         return Client(self.home, timeout=timeout, patience=patience)
 
-    def worker_pids(self) -> list[int]:
-        """The processes that this backend started."""
-        assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+    def worker(self) -> int:
+        """The process that runs, or ran, the newest job."""
+        return int((self.home / "worker.pid").read_text())
 
 
 @pytest.fixture(scope="module")

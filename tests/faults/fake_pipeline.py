@@ -21,11 +21,13 @@ def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progr
     words = image.decode().split()
     options = dict(word.split("=") for word in words if "=" in word)
     steps, pause = int(options.get("steps", 3)), float(options.get("pause", 0))
+    home = folder.parent.parent
+    (home / "worker.pid").write_text(str(os.getpid()))
     progress("segment", 1, 1)
     if "crash" in words:
         os._exit(3)
     if "crash-once" in words:
-        marker = folder.parent.parent / "crashed"
+        marker = home / "crashed"
         if not marker.exists():
             marker.touch()
             os.abort()

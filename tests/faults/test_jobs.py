@@ -77,10 +77,10 @@ def test_cancel_is_felt_at_the_next_step(backend) -> None:
             if event.stage == "complete" and "cancelling" not in states:
                 client.cancel(job)
         assert states[-1] == "cancelled"
-        worker = backend.worker_pids()
+        worker = backend.worker()
         # the worker lives on and takes the next job
         client.wait(client.submit(JobSpec(), b"steps=1"))
-        assert backend.worker_pids() == worker
+        assert backend.worker() == worker
 
 
 def test_a_waiting_job_is_cancelled_at_once(backend) -> None:
@@ -145,6 +145,7 @@ def test_a_client_that_was_away_goes_on_from_where_it_was(backend) -> None:
     with backend.client() as another:
         rest = list(another.follow(job, after=seen[-1].seq))
         again = list(another.follow(job, after=seen[-1].seq))
+        assert list(another.follow(job, after=again[-1].seq)) == []
     assert rest[0].seq > seen[-1].seq
     assert rest[-1].state == "done"
     assert again[-1] == rest[-1]
@@ -179,6 +180,23 @@ def test_bad_orders_are_refused_with_a_cure(backend) -> None:
                 ask(new_job_id())
             assert caught.value.code == "not_found"
             assert caught.value.cure
+
+
+def test_a_store_that_fails_is_said_and_survived(new_backend) -> None:
+    backend = new_backend().start()
+    blobs = backend.home / "blobs"
+    with backend.client() as client:
+        job = client.submit(JobSpec(), b"steps=1")
+        client.wait(job)
+        blobs.rename(backend.home / "away")
+        blobs.write_text("in the way")
+        with pytest.raises(UnoccludeError, match="store failed") as caught:
+            client.submit(JobSpec(), b"steps=2")
+        assert caught.value.code == "storage"
+        blobs.unlink()
+        (backend.home / "away").rename(blobs)
+        client.wait(client.submit(JobSpec(), b"steps=2"))
+        assert client.job(job).artifacts
 
 
 def test_the_queue_is_bounded(new_backend) -> None:

@@ -121,7 +121,7 @@ def test_an_estimate_is_the_mean_of_what_like_jobs_took() -> None:
 
 
 def test_blobs_are_kept_once_under_their_content(tmp_path: Path) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
+    blobs = BlobStore(tmp_path)
     digest = blobs.put(b"content")
     file = tmp_path / "file"
     file.write_bytes(b"content")

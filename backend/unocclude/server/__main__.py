@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--runner", default=DEFAULT_RUNNER, help="module:function that runs a job")
     arguments = parser.parse_args()
     try:
-        serve(arguments.endpoint, arguments.runner)
+        serve(arguments.endpoint, runner=arguments.runner)
     except UnoccludeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

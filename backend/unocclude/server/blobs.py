@@ -9,11 +9,16 @@ from pathlib import Path
 
 
 class BlobStore:
-    """A folder of files named by their sha256. Several processes may write at the same time."""
+    """Files named by their sha256 in `blobs/` of the home folder; drafts are in `work/`, on the same disk.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    Several processes may write at the same time.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "blobs"
+        self._drafts = home / "work"
+        for folder in (self._folder, self._drafts):
+            folder.mkdir(exist_ok=True)
 
     def path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]
@@ -25,7 +30,7 @@ class BlobStore:
         """Store these bytes and return their digest, once they are on disk."""
         digest = hashlib.sha256(data).hexdigest()
         if not self.path(digest).exists():
-            draft = self._folder / f"draft-{secrets.token_hex(8)}"
+            draft = self._drafts / f"draft-{secrets.token_hex(8)}"
             draft.write_bytes(data)
             self._adopt(draft, digest)
         return digest

@@ -22,6 +22,7 @@ from unocclude import __version__
 from unocclude.connection import Connection
 from unocclude.errors import UnoccludeError
 from unocclude.protocol import (
+    FINAL_STATES,
     MAX_CHUNK,
     MAX_FRAME,
     MAX_HEADER,
@@ -47,6 +48,14 @@ MAX_QUEUED = 64
 MAX_FOLLOWERS = 1024
 
 
+class Request(NamedTuple):
+    """What a client asks; `client` is its routing id."""
+
+    client: bytes
+    fields: dict[str, Any]
+    blobs: tuple[bytes, ...]
+
+
 class Answer(NamedTuple):
     type: str
     fields: dict[str, Any]
@@ -65,7 +74,7 @@ class Broker:
         self._stopping = False
         self._followers: dict[tuple[bytes, str], int] = {}
         """(client, job) to the last sequence number sent."""
-        self._blobs = BlobStore(home / "blobs")
+        self._blobs = BlobStore(home)
         self._jobs = JobStore(home / "jobs.sqlite")
         self._jobs.recover()
         keys = KeyPair.at(home / "keys" / "server.json")
@@ -77,7 +86,7 @@ class Broker:
         back = Router(self._context, self._gate, WORKERS, keys, "tcp://127.0.0.1:*")
         self._supervisor = Supervisor(home, runner, self._jobs, back, self._gate, keys.public)
         self.connection = Connection(self._front.endpoint, keys.public, client.public, client.secret, os.getpid())
-        self._handlers: dict[str, Callable[[bytes, dict[str, Any], tuple[bytes, ...]], Answer]] = {
+        self._handlers: dict[str, Callable[[Request], Answer]] = {
             "hello": self._hello,
             "ping": self._ping,
             "submit": self._submit,
@@ -132,8 +141,8 @@ class Broker:
         try:
             message = decode(frames, REQUESTS)
             number = message.fields["id"]
-            kind, fields, answer_blobs = self._handlers[message.type](client, message.fields, message.blobs)
-            answer = encode(kind, {"re": number, **fields}, answer_blobs)
+            kind, fields, blobs = self._handlers[message.type](Request(client, message.fields, message.blobs))
+            answer = encode(kind, {"re": number, **fields}, blobs)
         except UnoccludeError as error:
             answer = _refusal(number, error)
         except (OSError, sqlite3.Error) as error:
@@ -167,21 +176,21 @@ class Broker:
 
     # --- requests, as in PROTOCOL.md ------------------------------------------------------------------------
 
-    def _hello(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+    def _hello(self, request: Request) -> Answer:
         limits = {"header": MAX_HEADER, "frame": MAX_FRAME, "chunk": MAX_CHUNK, "queue": MAX_QUEUED}
         return Answer("welcome", {"server": __version__, "capabilities": [], "limits": limits})
 
-    def _ping(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+    def _ping(self, request: Request) -> Answer:
         return Answer("pong", {})
 
-    def _submit(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
-        job = fields["job"]
-        spec = JobSpec.from_json(fields["spec"])
+    def _submit(self, request: Request) -> Answer:
+        job = request.fields["job"]
+        spec = JobSpec.from_json(request.fields["spec"])
         known = self._jobs.get(job)
         if known is None and self._jobs.count_queued() >= MAX_QUEUED:
             raise make_error("full", f"{MAX_QUEUED} jobs are waiting already.", "Try again when some have ended.")
-        image = self._blobs.put(blobs[0])
-        mask = self._blobs.put(blobs[1]) if len(blobs) > 1 else None
+        image = self._blobs.put(request.blobs[0])
+        mask = self._blobs.put(request.blobs[1]) if len(request.blobs) > 1 else None
         if known is None:
             self._jobs.add(job, spec, image, mask)
             self._supervisor.encourage()
@@ -190,41 +199,42 @@ class Broker:
             raise make_error("conflict", f"The id {job} belongs to another job.", "Make a new id.")
         return Answer("accepted", {"job": job, "new": known is None, "seq": self._known(job).seq})
 
-    def _follow(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
-        job = self._known(fields["job"])
-        follower = (client, job.job)
+    def _follow(self, request: Request) -> Answer:
+        job = self._known(request.fields["job"])
+        follower = (request.client, job.job)
         if follower not in self._followers and len(self._followers) >= MAX_FOLLOWERS:
             raise make_error("full", "Too many clients follow jobs.", "Close some of them.")
-        self._followers[follower] = fields["after"]
-        return Answer("following", {"job": job.job, "seq": job.seq})
+        if job.state not in FINAL_STATES or request.fields["after"] < job.seq:
+            self._followers[follower] = request.fields["after"]
+        return Answer("following", {"job": job.job, "seq": job.seq, "state": job.state})
 
-    def _unfollow(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
-        self._followers.pop((client, fields["job"]), None)
-        return Answer("unfollowed", {"job": fields["job"]})
+    def _unfollow(self, request: Request) -> Answer:
+        self._followers.pop((request.client, request.fields["job"]), None)
+        return Answer("unfollowed", {"job": request.fields["job"]})
 
-    def _cancel(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
-        self._supervisor.cancel(self._known(fields["job"]))
-        return Answer("cancelling", {"job": fields["job"], "state": self._known(fields["job"]).state})
+    def _cancel(self, request: Request) -> Answer:
+        self._supervisor.cancel(self._known(request.fields["job"]))
+        return Answer("cancelling", {"job": request.fields["job"], "state": self._known(request.fields["job"]).state})
 
-    def _job(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
-        return Answer("job", {"info": self._jobs.describe(self._known(fields["job"])).to_json()})
+    def _job(self, request: Request) -> Answer:
+        return Answer("job", {"info": self._jobs.describe(self._known(request.fields["job"])).to_json()})
 
-    def _list(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
-        jobs = self._jobs.newest(fields["limit"])
+    def _list(self, request: Request) -> Answer:
+        jobs = self._jobs.newest(request.fields["limit"])
         return Answer("jobs", {"jobs": [self._jobs.describe(job).to_json() for job in jobs]})
 
-    def _fetch(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
-        job, name, offset = fields["job"], fields["name"], fields["offset"]
+    def _fetch(self, request: Request) -> Answer:
+        job, name, offset = request.fields["job"], request.fields["name"], request.fields["offset"]
         artifact = self._jobs.artifact(job, name)
         if artifact is None:
             raise make_error("not_found", f"Job {job} has no file {name}.", "Ask for the job's list of artifacts.")
         with self._blobs.path(artifact.sha256).open("rb") as file:
             file.seek(offset)
-            data = file.read(fields["length"])
+            data = file.read(request.fields["length"])
         facts = {"name": name, "size": artifact.size, "sha256": artifact.sha256}
         return Answer("chunk", {"job": job, "offset": offset, **facts}, (data,))
 
-    def _status(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+    def _status(self, request: Request) -> Answer:
         status = ServerStatus(
             server=__version__,
             pid=os.getpid(),
@@ -235,7 +245,7 @@ class Broker:
         )
         return Answer("status", asdict(status))
 
-    def _stop(self, client: bytes, fields: dict[str, Any], blobs: tuple[bytes, ...]) -> Answer:
+    def _stop(self, request: Request) -> Answer:
         self.stop()
         return Answer("stopping", {})
 

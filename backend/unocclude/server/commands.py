@@ -15,22 +15,31 @@ from unocclude.connection import Connection, home_folder
 from unocclude.server.broker import Broker
 from unocclude.server.lock import HomeLock
 
+WEIGHTS = "UNOCCLUDE_WEIGHTS"
+"""Environment variable by which the workers learn the folder of the official weights."""
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:*"
 DEFAULT_RUNNER = "unocclude.server.run_job:run_job"
 
 
-def serve(endpoint: str = DEFAULT_ENDPOINT, runner: str = DEFAULT_RUNNER, home: Path | None = None) -> None:
-    """Run the backend in this process until it is stopped. `runner` is the `module:function` that runs a
-    job."""
+def serve(
+    endpoint: str = DEFAULT_ENDPOINT,
+    weights: Path | None = None,
+    runner: str = DEFAULT_RUNNER,
+    home: Path | None = None,
+) -> None:
+    """Run the backend in this process until it is stopped.
+
+    `weights` is the folder of the official weights, `runner` the `module:function` that a worker runs for each job.
+    """
+    if weights is not None:
+        os.environ[WEIGHTS] = str(weights.absolute())
     os.umask(0o077)  # pictures and keys are the user's alone
     home = (home or home_folder()).absolute()
     home.mkdir(parents=True, exist_ok=True)
     lock = HomeLock(home)
     try:
         _log_to(home / "server.log")
-        work = home / "work"
-        shutil.rmtree(work, ignore_errors=True)  # what a worker left that was killed
-        work.mkdir()
+        shutil.rmtree(home / "work", ignore_errors=True)  # what processes left that were killed
         broker = Broker(home, endpoint, runner)
         try:
             for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # Windows has the last one

@@ -16,9 +16,7 @@ from unocclude.pipeline import inputs
 from unocclude.pipeline.reconstruct import reconstruct
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
-
-WEIGHTS = "UNOCCLUDE_WEIGHTS"
-"""Environment variable: the folder with the official weights."""
+from unocclude.server.commands import WEIGHTS
 
 
 def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progress: Progress) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import zmq
 
 from unocclude.errors import ServerUnavailableError
-from unocclude.link import DEAD_AFTER, HEARTBEAT
 from unocclude.protocol import MAX_BLOBS, MAX_FRAME
 from unocclude.server.auth import Gate, KeyPair
 
@@ -24,8 +23,6 @@ class Router:
         self.socket.sndhwm = self.socket.rcvhwm = 16  # messages per peer, and a message may hold a picture
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
-        self.socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
-        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, DEAD_AFTER)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
         try:
             self.socket.bind(endpoint)

@@ -136,7 +136,7 @@ def work(orders: Orders) -> None:
     module, _, name = orders.runner.partition(":")
     run_job: RunJob = getattr(importlib.import_module(module), name)
     home = Path(orders.home)
-    blobs = BlobStore(home / "blobs")
+    blobs = BlobStore(home)
     socket = open_dealer(zmq.Context.instance(), orders.connection)
     socket.routing_id = orders.name.encode()
     socket.connect(orders.connection.endpoint)
