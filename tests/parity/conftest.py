@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
+import torch
 from golden_files import Golden, golden, pix2gestalt_config, syncdreamer_config
 from torch import Tensor
 from unocclude.models import checkpoints
@@ -65,3 +67,9 @@ def synthesis(syncdreamer_golden: Golden, syncdreamer_state: dict[str, Tensor]) 
     module = SyncDreamer(syncdreamer_config(syncdreamer_golden, syncdreamer_state))
     checkpoints.load_syncdreamer(module, syncdreamer_state)
     return module.eval()
+
+
+@pytest.fixture
+def no_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield

@@ -18,6 +18,7 @@ from torch import Tensor
 from unocclude.models.autoencoder import AutoencoderConfig
 from unocclude.models.image_encoder import ImageEncoderConfig
 from unocclude.models.pix2gestalt import Pix2GestaltConfig
+from unocclude.models.samplers import Noise
 from unocclude.models.schedule import ScheduleConfig
 from unocclude.models.syncdreamer import SyncDreamerConfig
 from unocclude.models.unet import UNetConfig
@@ -113,3 +114,15 @@ def within(found: Tensor, expected: Tensor, fraction: float) -> bool:
     """Whether the largest error is at most this fraction of the largest expected value."""
     assert found.shape == expected.shape, (found.shape, expected.shape)
     return bool((found - expected).abs().max() <= fraction * expected.abs().max())
+
+
+def to_pictures(u8: Tensor) -> Tensor:
+    """(B, C, H, W) in [-1, 1] from stored uint8 pictures (H, W, C) or (B, H, W, C)."""
+    batch = u8 if u8.ndim == 4 else u8.unsqueeze(0)
+    return batch.permute(0, 3, 1, 2).float() / 255 * 2 - 1
+
+
+def replay(*drawn: Tensor) -> Noise:
+    """The recorded random numbers, in the order of their being drawn."""
+    draws = iter(drawn)
+    return lambda shape: next(draws).reshape(shape)

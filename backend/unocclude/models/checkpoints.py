@@ -237,3 +237,13 @@ def _agree(stored: Tensor, expected: Tensor) -> bool:
 def _abridged(keys: Iterable[str], limit: int = 5) -> str:
     keys = list(keys)
     return ", ".join(keys[:limit]) + (f" and {len(keys) - limit} more" if len(keys) > limit else "")
+
+
+def widened(kernel: Tensor, channels: int) -> Tensor:
+    """A convolution's kernel (O, I, k, k) for more input channels, blind to the new ones.
+
+    So does fine-tuning begin from a network without the extra channels of the condition.
+    """
+    wide = kernel.new_zeros(kernel.shape[0], channels, *kernel.shape[2:])
+    wide[:, : kernel.shape[1]] = kernel
+    return wide

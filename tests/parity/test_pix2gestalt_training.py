@@ -1,0 +1,72 @@
+"""One training step of pix2gestalt against the recorded one, and the start from its base checkpoint."""
+
+from __future__ import annotations
+
+import torch
+from golden_files import Golden, to_pictures
+from torch import Tensor
+from unocclude.models import checkpoints
+from unocclude.models.pix2gestalt import Pix2Gestalt
+
+LOSS = 1e-5
+GRADIENTS = 1e-5
+LATENTS = 1e-4
+
+
+def parameters_by_key(model: Pix2Gestalt) -> dict[str, torch.nn.Parameter]:
+    """Trained parameters under the names of the official checkpoint."""
+    unet = checkpoints.unet_sources(model.unet, model.config.unet, "model.diffusion_model.")
+    named = dict(model.named_parameters())
+    projection = {f"cc_projection.{kind}": named[f"projection.{kind}"] for kind in ("weight", "bias")}
+    return {source.key: named[f"unet.{name}"] for name, source in unet.items()} | projection
+
+
+def loss_of_recorded_step(model: Pix2Gestalt, stored: dict[str, Tensor]) -> Tensor:
+    scene, target = to_pictures(stored["image_cond_u8"]), to_pictures(stored["image_target_u8"])
+    mask = to_pictures(stored["visible_mask_u8"].unsqueeze(-1))
+    with torch.no_grad():
+        posterior = model.autoencoder.posterior(target)
+        sampled = posterior.mean + posterior.std * stored["posterior_noise"]
+        z = model.autoencoder.standardise(sampled)
+        latents = torch.cat([model.autoencoder.posterior(p).mode() for p in (scene, mask)], dim=1)
+    condition = model.training_condition(latents, scene, stored["rand"])
+    assert (z - stored["z"]).abs().max() < LATENTS
+    assert (condition.latents - stored["c_concat"]).abs().max() < LATENTS
+    assert (condition.context - stored["c_crossattn"]).abs().max() < LATENTS
+    losses = model.denoising_losses(z, condition, stored["t"], stored["noise"])
+    assert (losses - stored["loss_per_sample"]).abs().max() < LOSS
+    return losses.mean()
+
+
+def test_training_step(raw_completion: Pix2Gestalt, pix2gestalt_golden: Golden) -> None:
+    stored = pix2gestalt_golden.tensors("training")
+    meta = pix2gestalt_golden.json("manifest")["meta"]
+    by_key = parameters_by_key(raw_completion)
+    unet = [p for key, p in by_key.items() if not key.startswith("cc_")]
+    projection = [p for key, p in by_key.items() if key.startswith("cc_")]
+    rates = meta["training"]["lr_used"]
+    optimizer = torch.optim.AdamW(
+        [{"params": unet, "lr": rates[0]}, {"params": projection, "lr": rates[1]}], weight_decay=0.01
+    )
+    loss = loss_of_recorded_step(raw_completion, stored)
+    assert abs(loss.item() - meta["training"]["loss"]) < LOSS
+    loss.backward()
+    gradients = {key.removeprefix("grad/"): t for key, t in stored.items() if key.startswith("grad/")}
+    for key, expected in gradients.items():
+        assert (by_key[key].grad - expected).abs().max() < GRADIENTS, key
+    optimizer.step()
+    for key, expected in stored.items():
+        if key.startswith("after/"):
+            name = key.removeprefix("after/")
+            # An element whose gradient is all but zero may move the other way: twice the rate at most.
+            certain = gradients[name].abs() > 1e-6
+            error = (by_key[name] - expected).abs()
+            assert error[certain].max() < 1e-6, key
+            assert error.max() <= 2.02 * max(rates), key
+
+
+def test_start_from_the_base_checkpoint(pix2gestalt_golden: Golden) -> None:
+    stored = pix2gestalt_golden.tensors("finetune_init")
+    for before, after in (("base_conv", "conv_after"), ("base_ema_conv", "ema_conv_after")):
+        found = checkpoints.widened(stored[before], stored[after].shape[1])
+        assert torch.equal(found, stored[after])
