@@ -27,6 +27,11 @@ def unregister() -> None:
     from . import registration
 
     registration.unregister()
-    # Forgotten, so that an update which is installed over this version runs without a restart of Blender.
+    _forget_modules()
+
+
+def _forget_modules() -> None:
+    """So that an update which is installed over this version runs without a restart of Blender."""
     for name in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
         del sys.modules[name]
+        globals().pop(name.removeprefix(f"{__name__}."), None)

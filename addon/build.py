@@ -21,6 +21,7 @@ import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDON = ROOT / "addon"
+BACKEND = ROOT / "backend" / "unocclude"
 CACHE = ROOT / "build" / "wheels"
 NOT_SHIPPED = {"build.py", "wheels.txt", "ruff.toml"}
 CLASSIC_FOLDER = "unocclude_addon"
@@ -72,11 +73,19 @@ def _sources() -> dict[str, bytes]:
         for path in sorted(ADDON.rglob("*.py"))
         if path.name not in NOT_SHIPPED
     }
-    sys.path.insert(0, str(ROOT))
-    from addon import wire
-
-    files |= {f"wire/{name}": (wire.SOURCE / name).read_bytes() for name in wire.FILES}
+    files |= {f"wire/{name}.py": (BACKEND / f"{name}.py").read_bytes() for name in _shared({"client", "launch"})}
     return {**files, "LICENSE": (ROOT / "LICENSE").read_bytes()}
+
+
+def _shared(modules: set[str]) -> set[str]:
+    """These modules of the backend and those that they import."""
+    imported = {
+        node.module
+        for module in modules
+        for node in ast.walk(ast.parse((BACKEND / f"{module}.py").read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module
+    }
+    return modules if imported <= modules else _shared(modules | imported)
 
 
 def _classic_wheels(wheels: list[str]) -> set[str]:

@@ -22,6 +22,8 @@ class UNOCCLUDE_OT_reconstruct(Operator):
             return _no(cls, "Choose a reference image first")
         if not any(not point.negative for point in image.unocclude.points):
             return _no(cls, "Click on the object in the Image Editor first")
+        if jobs.session.waits_for_artist:
+            return _no(cls, "Bring in or discard the mesh that is ready first")
         if jobs.session.busy:
             return _no(cls, "A reconstruction is under way")
         return True
@@ -68,7 +70,7 @@ class UNOCCLUDE_OT_bring_in(Operator):
 
 
 class UNOCCLUDE_OT_dismiss(Operator):
-    """Take this message away"""
+    """Take this away"""
 
     bl_idname = "unocclude.dismiss"
     bl_label = "Dismiss"

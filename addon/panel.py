@@ -115,7 +115,9 @@ def _draw_job(layout: UILayout, job: Job, context: Context) -> None:
         reason = "Another file was opened meanwhile" if job.strayed else "Leave the edit mode to bring it in"
         _draw_text(box, reason, context)
         if job.strayed:
-            box.operator(UNOCCLUDE_OT_bring_in.bl_idname)
+            row = box.row(align=True)
+            row.operator(UNOCCLUDE_OT_bring_in.bl_idname)
+            row.operator(UNOCCLUDE_OT_dismiss.bl_idname, text="Discard")
     else:
         _draw_progress(box, job)
 

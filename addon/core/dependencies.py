@@ -12,22 +12,26 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..wire.connection import home_folder
 
-WHEELS = Path(__file__).resolve().parents[1] / "wheels"
+_ADDON = Path(__file__).resolve().parents[1]
+WHEELS = (_ADDON / "wheels", _ADDON.parent / "build" / "wheels")
+"""Where the wheels are in the package, and in the source tree once it was built."""
 
 
-def provide_pyzmq(wheels: Path = WHEELS, target: Path | None = None) -> None:
-    """Where pyzmq is not importable yet, unpack the wheel that fits this machine below `target`, by default a
-    folder of the user's, and let Python find it there.
+def provide_pyzmq(folders: Sequence[Path] = WHEELS, target: Path | None = None) -> None:
+    """Where pyzmq is not importable yet, unpack the wheel in `folders` that fits this machine below `target`, by
+    default a folder of the user's, and let Python find it there.
 
     Does nothing where no wheel fits. Raises OSError where the wheel cannot be unpacked.
     """
     if importlib.util.find_spec("zmq") is not None:
         return
-    wheel = next((path for path in sorted(wheels.glob("*.whl")) if _fits(path.name)), None)
+    wheels = (path for folder in folders for path in sorted(folder.glob("pyzmq-*.whl")))
+    wheel = next((path for path in wheels if _fits(path.name)), None)
     if wheel is None:
         return
     target = target or home_folder() / "packages"

@@ -97,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
 def _request(values: dict[str, Any], folder: Path) -> Request:
     image = folder / values.pop("image")
     name = str(values.pop("name", image.stem))
+    if name in {"", ".", ".."} or Path(name).name != name:
+        raise InputError(f"{name!r} cannot be a folder's name.", "Give another name.")
     prompt = {field: values.pop(field) for field in ("points", "negatives", "box") if field in values}
     return Request(name, image, JobSpec.from_json({**values, "prompt": prompt}))
 

@@ -29,8 +29,13 @@ class Session:
         return self.job is not None and not self.job.ended
 
     @property
+    def waits_for_artist(self) -> bool:
+        """A mesh is ready, and only the artist can say where it goes."""
+        return self.job is not None and self.job.phase is Phase.ARRIVED and self.job.strayed
+
+    @property
     def expects_news(self) -> bool:
-        return self.busy or self._questions > 0
+        return (self.busy and not self.waits_for_artist) or self._questions > 0
 
     def reconstruct(self, job: Job, picture: bytes, folder: Path, python: Path | UnoccludeError) -> None:
         """Hand the job in. Raises ValueError while another one is under way."""
@@ -45,8 +50,8 @@ class Session:
             self._link.cancel(self.job.id)
 
     def dismiss(self) -> None:
-        """Forget a job that has ended, and what went wrong."""
-        if not self.busy:
+        """Forget a job that has ended, or a mesh that nobody wants, and what went wrong."""
+        if not self.busy or self.waits_for_artist:
             self.job = None
         self.backend_error = None
 

@@ -1,0 +1,170 @@
+"""The add-on's view of a job, and the session that keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from addon.wire.errors import Cancelled, InputError
+from addon.wire.protocol import Event, JobSpec
+
+from addon.core.job import Job, Phase, duration
+from addon.core.link import BackendState, Delivered, Failed, News, Order, Sending, Starting
+from addon.core.session import Session
+
+
+def job(**spec: object) -> Job:
+    return Job(JobSpec(**spec), picture="cup.png", scene="Scene", id="a" * 32)
+
+
+def event(state: str, stage: str | None = None, step: int = 0, total: int = 0, **more: object) -> Event:
+    return Event("a" * 32, 1, 0.0, state, stage, step, total, **more)
+
+
+class ScriptedLink:
+    """Says what the test puts into `script`, and notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.script: list[News] = []
+        self.asked: list[object] = []
+
+    def do(self, order: Order) -> None:
+        self.asked.append(order)
+
+    def cancel(self, job: str) -> None:
+        self.asked.append(("cancel", job))
+
+    def look_for_backend(self) -> None:
+        self.asked.append("look")
+
+    def news(self) -> Iterator[News]:
+        while self.script:
+            yield self.script.pop(0)
+
+
+@pytest.fixture
+def link() -> ScriptedLink:
+    return ScriptedLink()
+
+
+@pytest.fixture
+def session(link: ScriptedLink) -> Session:
+    return Session(link)
+
+
+def test_the_usual_way(session: Session, link: ScriptedLink) -> None:
+    one = job()
+    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    link.script = [Starting(one.id), Sending(one.id), event("queued"), event("running", "views", 4, 16)]
+    assert session.take_news()
+    assert (one.phase, one.headline) == (Phase.RUNNING, "Drawing it from all sides")
+    assert one.fraction == pytest.approx((2 + 4 / 16) / 4)
+    link.script = [event("done"), Delivered(one.id, "mesh")]
+    session.take_news()
+    assert (one.phase, one.mesh, one.fraction) == (Phase.ARRIVED, "mesh", 1.0)
+    one.enter(Phase.PLACED)
+    assert not session.busy
+    assert not session.take_news()
+
+
+def test_one_job_at_a_time(session: Session) -> None:
+    session.reconstruct(job(), b"png", Path("folder"), Path("python"))
+    with pytest.raises(ValueError, match="one job"):
+        session.reconstruct(job(), b"png", Path("folder"), Path("python"))
+
+
+def test_cancel_is_not_taken_back_by_late_progress(session: Session, link: ScriptedLink) -> None:
+    one = job()
+    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    session.cancel()
+    assert link.asked[-1] == ("cancel", one.id)
+    link.script = [Sending(one.id), event("running", "segment", 1, 2)]
+    session.take_news()
+    assert one.phase is Phase.CANCELLING
+    assert not one.cancellable
+    link.script = [Failed(one.id, Cancelled("The job was cancelled."))]
+    session.take_news()
+    assert one.phase is Phase.CANCELLED
+
+
+def test_cancel_too_late_still_delivers(session: Session, link: ScriptedLink) -> None:
+    one = job()
+    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    link.script = [event("running")]
+    session.take_news()
+    session.cancel()
+    link.script = [event("done"), Delivered(one.id, "mesh")]
+    session.take_news()
+    assert one.phase is Phase.ARRIVED
+
+
+def test_an_error_ends_the_job_and_can_be_dismissed(session: Session, link: ScriptedLink) -> None:
+    one = job()
+    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    session.dismiss()
+    assert session.job is one, "a running job cannot be dismissed"
+    link.script = [Failed(one.id, InputError("No.", "Do this."))]
+    session.take_news()
+    assert (one.phase, one.error.cure) == (Phase.FAILED, "Do this.")
+    session.dismiss()
+    assert session.job is None
+
+
+def test_news_of_another_job_is_ignored(session: Session, link: ScriptedLink) -> None:
+    one = job()
+    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    link.script = [Failed("b" * 32, InputError("No."))]
+    session.take_news()
+    assert one.phase is Phase.SENDING
+
+
+def test_questions_about_the_backend(session: Session, link: ScriptedLink) -> None:
+    assert not session.expects_news
+    session.look_for_backend()
+    assert session.expects_news
+    link.script = [BackendState(True)]
+    session.take_news()
+    assert session.backend_runs
+    assert not session.expects_news
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(Phase.SENDING, Phase.PLACED), (Phase.QUEUED, Phase.ARRIVED), (Phase.FAILED, Phase.RUNNING)],
+)
+def test_no_way_leads_there(first: Phase, then: Phase) -> None:
+    one = job()
+    one.phase = first
+    with pytest.raises(ValueError, match="cannot go"):
+        one.enter(then)
+
+
+def test_a_restarted_backend_queues_the_job_again() -> None:
+    one = job()
+    for state in ("queued", "running", "queued", "running"):
+        one.progress(event(state))
+    assert one.phase is Phase.RUNNING
+
+
+def test_the_bar_counts_only_the_stages_ahead() -> None:
+    one = job(to="complete")
+    one.progress(event("running", "complete", 1, 2))
+    assert one.fraction == pytest.approx(0.75)
+    one.progress(event("running", "warming up", 1, 2))
+    assert one.headline == "Warming up"
+    assert one.fraction == 0.0
+
+
+def test_detail_tells_step_and_time_left() -> None:
+    one = job()
+    one.progress(event("running", "views", 3, 16, eta=130.0))
+    assert one.detail == "Step 3 of 16, about 2 min left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "1 s"), (8.4, "8 s"), (89, "89 s"), (150, "2 min"), (4800, "80 min"), (6000, "1 h 40 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
