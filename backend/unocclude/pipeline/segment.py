@@ -1,0 +1,95 @@
+"""From a prompt to the mask of what is seen of the object.
+
+An image is encoded once; each prompt after that costs only the decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from scipy import ndimage
+from torch import Tensor
+
+from unocclude.errors import InputError
+from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, PromptableSegmenter
+from unocclude.pipeline.types import Image, Mask, Prompt
+
+SPECK_SHARE = 0.1
+"""Of the largest part; parts smaller than this are no parts of the object."""
+
+
+class Segmenter:
+    """The segmentation stage on one device."""
+
+    def __init__(self, model: PromptableSegmenter, device: torch.device | str = "cpu") -> None:
+        self.model = model.to(device).eval()
+
+    @torch.inference_mode()
+    def embed(self, image: Image) -> EmbeddedImage:
+        """The image as the decoder needs it. Keep it as long as prompts for this image may come."""
+        height, width = image.shape[:2]
+        scale = self.model.config.image_size / max(height, width)
+        input_size = int(height * scale + 0.5), int(width * scale + 0.5)
+        scaled = PILImage.fromarray(image[..., :3]).resize(input_size[::-1], PILImage.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(scaled)).permute(2, 0, 1)[None].to(self.model.device, torch.float32)
+        return EmbeddedImage(self.model, self.model.encode(pixels), input_size, (height, width))
+
+
+@dataclass(frozen=True)
+class EmbeddedImage:
+    """An encoded image: the features (1, C, h, w), and its (height, width) at the encoder and as given."""
+
+    model: PromptableSegmenter
+    features: Tensor
+    input_size: tuple[int, int]
+    image_size: tuple[int, int]
+
+    @torch.inference_mode()
+    def mask(self, prompt: Prompt) -> Mask:
+        """(H, W) of the visible part. Raises InputError where the prompt finds nothing."""
+        clicks = prompt.points + prompt.negatives
+        points = labels = boxes = None
+        if clicks:
+            points = self._scaled(clicks)[None]
+            kinds = [POSITIVE_LABEL] * len(prompt.points) + [NEGATIVE_LABEL] * len(prompt.negatives)
+            labels = torch.tensor([kinds], device=points.device)
+        if prompt.box is not None:
+            boxes = self._scaled([prompt.box[:2], prompt.box[2:]]).reshape(1, 4)
+        masks, ratings = self.model.decode(self.features, points, labels, boxes)
+        # A single click is ambiguous: the model answers with several masks and rates them.
+        ambiguous = len(clicks) == 1 and prompt.box is None
+        logits = masks[0, 1 + int(ratings[0, 1:].argmax()) if ambiguous else 0]
+        drawn = (logits > self.model.mask_threshold).cpu().numpy()
+        if not drawn.any():
+            raise InputError(
+                "No object was found there.",
+                "Click nearer to the middle of the object, add a click, or draw a box around it.",
+            )
+        cell = self.model.config.image_size / self.model.config.mask_size
+        kept = _parts_at(drawn, self._scaled(prompt.points).cpu().numpy() / cell)
+        logits[torch.from_numpy(drawn & ~kept)] = logits.min()
+        full = self.model.postprocess_masks(logits[None, None], self.input_size, self.image_size)
+        return (full[0, 0] > self.model.mask_threshold).cpu().numpy()
+
+    def _scaled(self, places: Sequence[tuple[float, float]]) -> Tensor:
+        """(N, 2) pixels of the image as the encoder saw it."""
+        scale = [seen / given for seen, given in zip(self.input_size, self.image_size, strict=True)][::-1]
+        scaled = torch.tensor(places, dtype=torch.float32).reshape(-1, 2) * torch.tensor(scale)
+        return scaled.to(self.features.device)
+
+
+def _parts_at(mask: Mask, places: NDArray[np.floating]) -> Mask:
+    """The connected parts nearest to the places (N, 2); without places, all that are no specks."""
+    parts, _ = ndimage.label(mask, np.ones((3, 3)))
+    if len(places):
+        rows, columns = np.nonzero(mask)
+        nearest = [np.argmin((columns - x) ** 2 + (rows - y) ** 2) for x, y in places]
+        return np.isin(parts, parts[rows[nearest], columns[nearest]])
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.isin(parts, np.flatnonzero(sizes >= SPECK_SHARE * sizes.max()))

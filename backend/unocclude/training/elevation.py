@@ -1,0 +1,79 @@
+"""Trains the elevation estimator on views of procedural objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from unocclude.data.library import QUERY_VIEWS, ObjectLibrary
+from unocclude.models.elevation import HIGHEST, LOWEST, ElevationConfig, ElevationEstimator, framed
+from unocclude.models.weights import save_bundled
+from unocclude.pipeline.types import Image as Picture
+
+BATCH = 64
+VALIDATION_SHARE = 0.05
+
+
+class ElevationTask:
+    """The `Task` of the training loop. The last objects of the library are kept for validation."""
+
+    def __init__(self, library: ObjectLibrary) -> None:
+        torch.manual_seed(0)
+        self.module = ElevationEstimator(ElevationConfig())
+        views = [(index, view) for index in range(len(library)) for view in range(QUERY_VIEWS)]
+        pictures = [framed(library.query(*view)) for view in tqdm(views, desc="views")]
+        elevations = torch.tensor([library.query_camera(*view)[1] for view in views])
+        kept = int(len(library) * (1 - VALIDATION_SHARE)) * QUERY_VIEWS
+        self._pictures, self._elevations = torch.stack(pictures[:kept]), elevations[:kept]
+        self._validation = torch.stack(pictures[kept:]), elevations[kept:]
+
+    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
+        """Huber loss in units of ten degrees."""
+        chosen = torch.from_numpy(rng.integers(0, len(self._pictures), BATCH))
+        pictures = _varied(rng, self._pictures[chosen])
+        estimates = self.module(pictures.to(device))
+        return F.smooth_l1_loss(estimates / 10, self._elevations[chosen].to(device) / 10)
+
+    def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:
+        """Mean absolute error in degrees, that of always guessing the middle, and a plot of estimates against truth."""
+        pictures, truth = self._validation
+        estimates = torch.cat([averaged(part.to(device)).cpu() for part in pictures.split(256)])
+        middle = self._elevations.median()
+        figures = {"error": estimates - truth, "constant": middle - truth}
+        means = {name: round(float(value.abs().mean()), 2) for name, value in figures.items()}
+        return means, _scatter(truth, estimates)
+
+    def export(self, averaged: nn.Module, path: Path, card: dict[str, Any]) -> None:
+        save_bundled(averaged, path, card)
+
+
+def _varied(rng: np.random.Generator, pictures: Tensor) -> Tensor:
+    """Mirrored half the time; colours exchanged, and blurred or noisy as imagined pictures are."""
+    if rng.random() < 0.5:
+        pictures = pictures.flip(3)
+    if rng.random() < 0.5:
+        pictures = pictures[:, [*rng.permutation(3), 3]]
+    if rng.random() < 0.3:
+        pictures = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    grain = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.1), pictures.shape).astype(np.float32))
+    return pictures + grain
+
+
+def _scatter(truth: Tensor, estimates: Tensor) -> Picture:
+    """True degrees to the right, estimated ones upward, both from -10 to 45; the diagonal is grey."""
+    size = 256
+    plot = np.full((size, size, 3), 255, np.uint8)
+    along = np.arange(size)
+    plot[size - 1 - along, along] = 192
+    across, up = (
+        ((degrees - LOWEST) / (HIGHEST - LOWEST) * (size - 1)).clamp(0, size - 1).long().numpy()
+        for degrees in (truth, estimates)
+    )
+    plot[size - 1 - up, across] = [200, 0, 0]
+    return plot
