@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
 import torch
-from golden_files import Golden, golden, pix2gestalt_config, syncdreamer_config
+from golden_files import ANYTHING, Golden, golden, pix2gestalt_config, syncdreamer_config
 from torch import Tensor
 from unocclude.models import checkpoints
 from unocclude.models.pix2gestalt import Pix2Gestalt
 from unocclude.models.syncdreamer import SyncDreamer
-
-ANYTHING = re.compile(".*")
 
 
 @pytest.fixture(scope="session")

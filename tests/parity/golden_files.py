@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from unocclude.models.syncdreamer import SyncDreamerConfig
 from unocclude.models.unet import UNetConfig
 from unocclude.models.volumes import VolumeConfig
 
+ANYTHING = re.compile(".*")
+"""Accepts all tensors of a checkpoint that are not used."""
 STABLE_DIFFUSION = ScheduleConfig("scaled_linear", "epsilon")
 
 
