@@ -133,8 +133,10 @@ class Client:
             yield from (event for event in events if event is not None)
 
     def watch(self, job: str, after: int = 0, tick: float = QUIET) -> Generator[Event | None, None, None]:
-        """Like `follow`, but yields None after about `tick` seconds without an event, so that the caller may
-        look around, cancel or leave."""
+        """Like `follow`, but yields None after about `tick` seconds without an event.
+
+        The caller may then look around, cancel or leave.
+        """
         tick = min(tick, QUIET)
         self._followed.add(job)
         try:
@@ -165,8 +167,10 @@ class Client:
                 self._link.try_send(encode("unfollow", {"id": next(self._numbers), "job": job}))
 
     def wait(self, job: str, on_event: Callable[[Event], None] | None = None) -> Event:
-        """Follow the job to its end and return the final event. Raises its error where it failed or was
-        cancelled."""
+        """Follow the job to its end and return the final event.
+
+        Raises the job's error where it failed, `Cancelled` where it was cancelled.
+        """
         for event in self.follow(job):
             if on_event is not None:
                 on_event(event)

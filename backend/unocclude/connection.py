@@ -32,8 +32,10 @@ def home_folder() -> Path:
 
 @dataclass(frozen=True)
 class Connection:
-    """What a client needs to reach a backend. Keys are 40 characters of Z85; `pid` is the backend's
-    process."""
+    """What a client needs to reach a backend.
+
+    Keys are 40 characters of Z85; `pid` is the backend's process.
+    """
 
     endpoint: str
     server_key: str

@@ -39,8 +39,7 @@ class ProtocolError(UnoccludeError):
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the artist pointed at, in pixels of the image as given: x right, y down, origin at the top
-    left."""
+    """What the artist pointed at, in pixels of the image as given: x right, y down, origin at the top left."""
 
     points: tuple[tuple[float, float], ...] = ()
     negatives: tuple[tuple[float, float], ...] = ()
@@ -372,8 +371,7 @@ def encode(kind: str, fields: Mapping[str, Any], blobs: Sequence[bytes] = ()) ->
 
 
 def decode(frames: Sequence[bytes], shapes: Mapping[str, Shape]) -> Message:
-    """The message in these frames, if it is one of `shapes`. Raises ProtocolError, and nothing else,
-    otherwise."""
+    """The message in these frames. Raises ProtocolError, and nothing else, where it is none of `shapes`."""
     if not 1 <= len(frames) <= 1 + MAX_BLOBS:
         raise ProtocolError(f"A message cannot have {len(frames)} frames.", _SEE)
     header = _header(frames[0])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from unocclude.client import Client
 from unocclude.connection import Connection, home_folder
+from unocclude.errors import ServerUnavailableError
 from unocclude.server.broker import Broker
 from unocclude.server.lock import HomeLock
 
@@ -49,8 +50,8 @@ def serve(
             print(f"Serving at {broker.connection.endpoint}, home folder {home}. Stop with Ctrl-C.", flush=True)
             broker.run()
         finally:
-            Connection.path(home).unlink(missing_ok=True)
             broker.close()
+            Connection.path(home).unlink(missing_ok=True)
     finally:
         lock.release()
 
@@ -78,13 +79,17 @@ def jobs(limit: int = 20) -> None:
         print("No jobs yet.")
 
 
-def stop(patience: float = 10.0) -> None:
+def stop(patience: float = 20.0) -> None:
     """End the backend and wait until it is gone. Its unfinished jobs go on at the next start."""
     home = home_folder()
     with Client(home) as client:
         client.stop()
     deadline = time.monotonic() + patience
-    while Connection.path(home).exists() and time.monotonic() < deadline:
+    while Connection.path(home).exists():
+        if time.monotonic() > deadline:
+            raise ServerUnavailableError(
+                f"The backend has not ended within {patience:g} s.", "Look at its log, or end its process."
+            )
         time.sleep(0.05)
     print("Stopped.")
 

@@ -7,8 +7,7 @@ from statistics import fmean
 
 
 class Estimate:
-    """Made from past runs: for each, the seconds from its begin to the end of each stage, in order of
-    time."""
+    """Made from past runs: for each, the seconds from its begin to the end of each stage, in order."""
 
     def __init__(self, runs: Sequence[Mapping[str, float]]) -> None:
         alike = [run for run in runs if list(run) == list(runs[0])]

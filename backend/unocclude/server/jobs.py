@@ -211,8 +211,7 @@ class JobStore:
         return [Event.from_json(json.loads(row["fields"]), row["preview"]) for row in rows]
 
     def past_runs(self, spec: JobSpec) -> list[dict[str, float]]:
-        """Of the newest finished jobs that ask for the same work: seconds from the begin to the end of each
-        stage."""
+        """The newest finished jobs that asked for the same work: seconds from begin to end of each stage."""
         rows = self._db.execute(
             f"SELECT job FROM jobs WHERE state = 'done' AND {_WORK.format('spec')} = {_WORK.format('?')}"
             " ORDER BY number DESC LIMIT 5",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,38 +12,30 @@ from PIL import Image as PilImage
 
 from unocclude.errors import InputError
 from unocclude.models.profiles import Models, pick_device
-from unocclude.pipeline import inputs
+from unocclude.pipeline.inputs import as_image
 from unocclude.pipeline.reconstruct import reconstruct
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
-from unocclude.server.commands import WEIGHTS
+
+WEIGHTS = "UNOCCLUDE_WEIGHTS"
+"""Environment variable: the folder of the official weights. A client cannot name paths of this machine."""
 
 
 def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progress: Progress) -> None:
     """Reconstruct into `folder`. Raises InputError where a file is no picture, and what `reconstruct` raises."""
-    reconstruct(
-        inputs.as_image(_opened(image, "image")),
-        spec,
-        folder,
-        _models(spec.profile, spec.device),
-        None if mask is None else np.asarray(_opened(mask, "mask").convert("L")) > 127,
-        progress,
-    )
+    visible = None if mask is None else np.asarray(_open(mask, "mask").convert("L")) > 127
+    reconstruct(as_image(_open(image, "image")), spec, folder, _models(spec.profile, spec.device), visible, progress)
 
 
-@functools.lru_cache(maxsize=1)
+@lru_cache(maxsize=1)
 def _models(profile: str, device: str) -> Models:
-    """Kept from job to job, so that the networks stay loaded."""
-    folder = os.environ.get(WEIGHTS)
-    return Models(profile, pick_device(device), Path(folder) if folder else None)
+    """Kept between jobs, so that the next one starts at once."""
+    weights = os.environ.get(WEIGHTS)
+    return Models(profile, pick_device(device), Path(weights) if weights else None)
 
 
-def _opened(file: bytes, what: str) -> PilImage.Image:
+def _open(file: bytes, what: str) -> PilImage.Image:
     try:
-        picture = PilImage.open(io.BytesIO(file))
-        picture.load()
-    except PilImage.DecompressionBombError as error:
-        raise InputError(f"The {what} has too many pixels ({error}).", "Scale it down.") from error
-    except (OSError, SyntaxError, ValueError) as error:
+        return PilImage.open(io.BytesIO(file))
+    except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError) as error:
         raise InputError(f"The {what} cannot be read as a picture ({error}).", "Use a PNG or a JPEG.") from error
-    return picture

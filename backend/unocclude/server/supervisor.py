@@ -28,8 +28,7 @@ MAX_FALSE_STARTS = 3
 
 
 class Supervisor:
-    """Owned and polled by the broker: `hear` when `router.socket` is readable, `watch` at each turn of its
-    loop."""
+    """Polled by the broker: `hear` when `router.socket` is readable, `watch` at each turn of its loop."""
 
     def __init__(self, home: Path, runner: str, jobs: JobStore, router: Router, gate: Gate, server_key: str) -> None:
         self.router = router

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import logging
 import os
 import shutil
 import sys
@@ -25,26 +24,25 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from unocclude.checks import a_list, an_object, or_none, text
 from unocclude.connection import Connection
 from unocclude.errors import Cancelled, UnoccludeError
 from unocclude.link import open_dealer
 from unocclude.protocol import (
     PROGRESS,
-    REQUESTS,
     JobSpec,
     Shape,
     decode,
     encode,
     error_to_json,
     is_artifact_name,
+    is_job_id,
     make_error,
 )
 from unocclude.server.blobs import BlobStore
 
 if TYPE_CHECKING:  # the broker imports this module too, and has no use for numpy
     from unocclude.pipeline.types import Image, Progress
-
-log = logging.getLogger(__name__)
 
 RunJob = Callable[[JobSpec, bytes, bytes | None, Path, "Progress"], None]
 """Writes the files of a job into the folder: (spec, image file, mask file or None, folder, progress)."""
@@ -55,23 +53,23 @@ PREVIEW_INTERVAL = 0.5
 PREVIEW_SIZE = 512
 """Pixels of a preview's longer side, at most."""
 
-_JOB = {"job": REQUESTS["cancel"].fields["job"]}
+_JOB = {"job": is_job_id}
+_DIGEST = text(r"[0-9a-f]{64}")
 ORDERS: dict[str, Shape] = {
-    "run": Shape({**_JOB, "spec": bool, "image": bool}),
+    "run": Shape({**_JOB, "spec": an_object, "image": _DIGEST, "mask": or_none(_DIGEST)}),
     "cancel": Shape(_JOB),
 }
 REPORTS: dict[str, Shape] = {
     "ready": Shape({}),
     "progress": Shape({**_JOB, **PROGRESS}, (0, 1)),
-    "done": Shape({**_JOB, "artifacts": lambda value: isinstance(value, list)}),
-    "failed": Shape({**_JOB, "error": lambda value: isinstance(value, dict)}),
+    "done": Shape({**_JOB, "artifacts": a_list}),
+    "failed": Shape({**_JOB, "error": an_object}),
 }
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What the broker tells a new worker. `name` is its routing id, `runner` the `module:function` of a
-    RunJob."""
+    """What a new worker is told. `name` is its routing id, `runner` the `module:function` of a RunJob."""
 
     name: str
     home: str
@@ -181,14 +179,14 @@ def honest(error: Exception) -> UnoccludeError:
     """The error as the artist should read it."""
     if isinstance(error, UnoccludeError):
         return error
-    text = f"{type(error).__name__}: {error}"[:2000]
+    what = f"{type(error).__name__}: {error}"[:1000]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return make_error(
             "out_of_memory",
-            f"The memory did not suffice ({text}).",
+            f"The memory did not suffice ({what}).",
             "Close other programs or use --device cpu.",
         )
-    return make_error("internal", f"The job failed ({text}).", "See worker.log in the backend's home folder.")
+    return make_error("internal", f"The job failed ({what}).", "See worker.log in the backend's home folder.")
 
 
 def end_with_broker() -> None:

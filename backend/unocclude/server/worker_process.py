@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from unocclude.connection import Connection
 from unocclude.server.worker import Orders
 
-START_LIMIT = 300.0
+START_LIMIT = 900.0
 """Seconds that a worker may take to import its libraries."""
 CANCEL_GRACE = 5.0
 """Seconds between the wish to cancel and the end by force."""
@@ -53,8 +54,9 @@ class WorkerProcess:
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         assert self._process.stdin is not None
-        self._process.stdin.write(orders.to_line())
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it died at once, which the next look at it will tell
+            self._process.stdin.write(orders.to_line())
+            self._process.stdin.flush()
 
     @property
     def state(self) -> Literal["starting", "idle", "busy"]:
@@ -101,7 +103,8 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def last_words(self) -> str:
         """The last line that it logged."""
