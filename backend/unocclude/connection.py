@@ -1,5 +1,4 @@
-"""How a client finds the backend: the home folder and the user-only connection file. Standard library
-only."""
+"""How a client finds the backend: the home folder and the user-only connection file. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Start the backend as a process of its own. Standard library and `client` only, so that the add-on can use
-it."""
+"""Start the backend as a process of its own. The add-on uses it too: standard library and `client` only."""
 
 from __future__ import annotations
 

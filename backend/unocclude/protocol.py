@@ -212,8 +212,11 @@ class JobInfo:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """How the backend is: its version, process id, seconds since its start, number of waiting jobs, the
-    running job's id, and its worker: "starting", "idle", "busy" or "none"."""
+    """How the backend is.
+
+    Its version, process id, seconds since its start, number of waiting jobs, the running job's id, and its worker:
+    "starting", "idle", "busy" or "none".
+    """
 
     server: str
     pid: int

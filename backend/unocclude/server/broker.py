@@ -1,5 +1,4 @@
-"""The broker: one thread that answers clients, keeps the queue and watches the worker. It never touches a
-device.
+"""The broker: one thread that answers clients, keeps the queue and watches the worker, and never touches a device.
 
 Followers are served from the store: each has a sequence number, and gets what lies above it while its queue
 has room.

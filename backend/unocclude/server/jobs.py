@@ -1,5 +1,7 @@
-"""The job store: what was accepted, how far it is, what it left. SQLite in WAL mode; a job is on disk before
-it is acknowledged."""
+"""The job store: what was accepted, how far it is, what it left.
+
+SQLite in WAL mode; a job is on disk before it is acknowledged.
+"""
 
 from __future__ import annotations
 

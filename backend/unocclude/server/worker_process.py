@@ -21,8 +21,7 @@ START_LIMIT = 900.0
 CANCEL_GRACE = 5.0
 """Seconds between the wish to cancel and the end by force."""
 STALL_LIMIT = 1800.0
-"""Seconds without progress after which a worker counts as hung. Generous: a slow stage on a CPU is no
-hang."""
+"""Seconds without progress after which a worker counts as hung; a slow stage on a CPU does not."""
 
 MAX_LOG = 2_000_000
 """Bytes of worker.log after which a new worker begins a new one."""
