@@ -27,8 +27,11 @@ def prepare(picture: NDArray[np.uint8], crop_size: int | None) -> Tensor:
     else:
         canvas = _centred(_cropped(source, crop_size), VIEW_SIZE)
     pixels = np.asarray(canvas, dtype=np.float32) / 255
-    alpha = pixels[..., 3:] if source.mode == "RGBA" else np.ones_like(pixels[..., :1])
-    on_white = pixels[..., :3] * alpha + 1 - alpha
+    if source.mode == "RGBA":
+        alpha = pixels[..., 3:]
+        on_white = pixels[..., :3] * alpha + 1 - alpha
+    else:
+        alpha, on_white = np.ones_like(pixels[..., :1]), pixels
     return torch.from_numpy(np.concatenate([on_white, alpha], axis=-1) * 2 - 1).permute(2, 0, 1)
 
 
