@@ -36,8 +36,8 @@ class Backgrounds:
     def _crop(self, rng: np.random.Generator, size: int) -> Picture:
         picture = self._photographs[rng.integers(len(self._photographs))]
         side = int(min(picture.size) * rng.uniform(0.2, 1.0) ** 0.7)
-        x = rng.integers(0, picture.width - side + 1)
-        y = rng.integers(0, picture.height - side + 1)
+        x = int(rng.integers(0, picture.width - side + 1))
+        y = int(rng.integers(0, picture.height - side + 1))
         piece = np.asarray(picture.resize((size, size), Image.Resampling.BOX, (x, y, x + side, y + side)))
         if rng.random() < 0.5:
             piece = piece[:, ::-1]
@@ -85,10 +85,7 @@ def _bricks(rng: np.random.Generator, size: int) -> Picture:
     gap = rng.uniform(0.04, 0.15)
     joint = (y % 1 < gap) | (x % 1 < gap / 2)
     shade = rng.uniform(0.7, 1.1, (rows + 1, rows + 2))[y.astype(int), x.astype(int)]
-    picture = (
-        np.where(joint[..., None], mortar, brick * shade[..., None])
-        + (_smooth_noise(rng, size, 60) - 0.5) * 0.15
-    )
+    picture = np.where(joint[..., None], mortar, brick * shade[..., None]) + (_smooth_noise(rng, size, 60) - 0.5) * 0.15
     return (255 * np.clip(picture, 0, 1)).astype(np.uint8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from unocclude import cameras
 from unocclude.data.objects import random_object
 from unocclude.data.renderer import ObjectRenderer, random_lighting
+from unocclude.errors import InputError
 
 OBJECTS_PER_SHARD = 50
 QUERY_VIEWS = 4
@@ -42,9 +43,7 @@ def _halved(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Twice-sized picture -> antialiased one (colours weighted by alpha)."""
     a, b, c, d = (rgba[y::2, x::2].astype(np.float32) for y in (0, 1) for x in (0, 1))
     weight = a[..., 3:] + b[..., 3:] + c[..., 3:] + d[..., 3:]
-    colour = sum((p[..., :3] * p[..., 3:] for p in (b, c, d)), a[..., :3] * a[..., 3:]) / np.maximum(
-        weight, 1e-6
-    )
+    colour = sum((p[..., :3] * p[..., 3:] for p in (b, c, d)), a[..., :3] * a[..., 3:]) / np.maximum(weight, 1e-6)
     return np.round(np.concatenate([colour, weight / 4], -1)).astype(np.uint8)
 
 
@@ -95,15 +94,18 @@ def write_library(folder: Path, objects: int, seed: int, workers: int) -> Iterat
 
 
 class ObjectLibrary:
-    """Random access to a folder of shards; pictures are read from disk when asked for."""
+    """Random access to shards; pictures are read from disk when asked for."""
 
-    def __init__(self, folder: Path) -> None:
-        paths = sorted(folder.glob("objects_*.safetensors"))
-        if not paths:
-            raise FileNotFoundError(
-                f"No objects_*.safetensors in {folder}. Make them with `unocclude train objects`."
-            )
-        self._shards = [safe_open(path, "numpy") for path in paths]
+    def __init__(self, shards: Sequence[Path]) -> None:
+        self._shards = [safe_open(path, "numpy") for path in shards]
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> ObjectLibrary:
+        """Raises InputError where there are none."""
+        shards = sorted(folder.glob("objects_*.safetensors"))
+        if not shards:
+            raise InputError(f"No rendered objects in {folder}.", "Make them with `unocclude train objects`.")
+        return cls(shards)
 
     def __len__(self) -> int:
         return len(self._shards) * OBJECTS_PER_SHARD

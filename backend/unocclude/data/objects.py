@@ -69,9 +69,7 @@ def _can(rng: np.random.Generator) -> list[Part]:
     parts = [Part(shapes.lathe(r, z), random_texture(rng))]
     if rng.random() < 0.4:
         lid = height * rng.uniform(0.05, 0.2)
-        r, z = shapes.solid_profile(
-            np.full(2, 0.5 * rng.uniform(0.8, 1.06)), np.array([height, height + lid])
-        )
+        r, z = shapes.solid_profile(np.full(2, 0.5 * rng.uniform(0.8, 1.06)), np.array([height, height + lid]))
         parts.append(Part(shapes.lathe(r, z), plain(rng)))
     return parts
 
@@ -104,26 +102,20 @@ def _bowl(rng: np.random.Generator) -> list[Part]:
 
 
 def _vase(rng: np.random.Generator) -> list[Part]:
-    count = rng.integers(4, 9)
-    r, z = shapes.hollow_profile(
-        _walk(rng, count, 0.15, 0.5, 0.14), np.linspace(0, rng.uniform(0.7, 2.2), count), 0.03
-    )
+    count = int(rng.integers(4, 9))
+    r, z = shapes.hollow_profile(_walk(rng, count, 0.15, 0.5, 0.14), np.linspace(0, rng.uniform(0.7, 2.2), count), 0.03)
     return [Part(shapes.lathe(r, z), random_texture(rng))]
 
 
 def _turned(rng: np.random.Generator) -> list[Part]:
-    count = rng.integers(5, 10)
-    r, z = shapes.solid_profile(
-        _walk(rng, count, 0.05, 0.5, 0.16), np.linspace(0, rng.uniform(0.6, 2.5), count), 64
-    )
+    count = int(rng.integers(5, 10))
+    r, z = shapes.solid_profile(_walk(rng, count, 0.05, 0.5, 0.16), np.linspace(0, rng.uniform(0.6, 2.5), count), 64)
     return [Part(shapes.lathe(r, z), random_texture(rng))]
 
 
 def _mug(rng: np.random.Generator) -> list[Part]:
     height = rng.uniform(0.8, 1.5)
-    radii = (
-        0.5 * rng.uniform(0.85, 1.0) * np.array([rng.uniform(0.7, 1.05), 1.0, 1.0, rng.uniform(0.95, 1.15)])
-    )
+    radii = 0.5 * rng.uniform(0.85, 1.0) * np.array([rng.uniform(0.7, 1.05), 1.0, 1.0, rng.uniform(0.95, 1.15)])
     r, z = shapes.hollow_profile(radii, np.linspace(0, height, 4), 0.03)
     body = Part(shapes.lathe(r, z), random_texture(rng))
     low, high = height * rng.uniform(0.1, 0.3), height * rng.uniform(0.7, 0.92)
@@ -140,16 +132,12 @@ def _pot(rng: np.random.Generator) -> list[Part]:
     paint = random_texture(rng)
     parts = [Part(shapes.lathe(r, z, facets), paint)]
     dome = rng.uniform(0.05, 0.3)
-    r, z = shapes.solid_profile(
-        radii[-1] * np.array([1.02, 0.8, 0.3]), height + dome * np.array([0, 0.6, 1.0])
-    )
+    r, z = shapes.solid_profile(radii[-1] * np.array([1.02, 0.8, 0.3]), height + dome * np.array([0, 0.6, 1.0]))
     parts.append(Part(shapes.lathe(r, z, facets), paint if rng.random() < 0.6 else plain(rng)))
     knob = rng.uniform(0.05, 0.12)
     parts.append(
         Part(
-            shapes.superellipsoid(np.full(3, 2 * knob), 1, 1).moved(
-                offset=[0, 0, height + dome + knob * 0.7]
-            ),
+            shapes.superellipsoid(np.full(3, 2 * knob), 1, 1).moved(offset=[0, 0, height + dome + knob * 0.7]),
             plain(rng),
         )
     )
@@ -162,9 +150,7 @@ def _pot(rng: np.random.Generator) -> list[Part]:
         rise = height * 0.8 + rng.uniform(-0.1, 0.25) * np.linspace(0, 1, 12)
         parts.append(
             Part(
-                shapes.tube(
-                    np.stack([reach, 0 * reach, rise], -1), np.full(12, rng.uniform(0.035, 0.07)), 1.6
-                ),
+                shapes.tube(np.stack([reach, 0 * reach, rise], -1), np.full(12, rng.uniform(0.035, 0.07)), 1.6),
                 dark,
             )
         )
@@ -179,9 +165,7 @@ def _box(rng: np.random.Generator) -> list[Part]:
     size = rng.uniform(0.25, 1.0, 3) * np.array([1, 1, rng.uniform(0.7, 1.8)])
     texture = random_texture(rng)
     if rng.random() < 0.35:
-        return [
-            Part(shapes.superellipsoid(size, rng.uniform(0.1, 0.35), rng.uniform(0.1, 0.35)), texture, "box")
-        ]
+        return [Part(shapes.superellipsoid(size, rng.uniform(0.1, 0.35), rng.uniform(0.1, 0.35)), texture, "box")]
     return [Part(shapes.box(size, rng.uniform(0.75, 1.2) if rng.random() < 0.25 else 1.0), texture, "box")]
 
 
@@ -190,9 +174,7 @@ def _carton(rng: np.random.Generator) -> list[Part]:
     texture = random_texture(rng)
     parts = [Part(shapes.box(np.array([width, depth, height])), texture, "box")]
     roof = shapes.gable(np.array([width, depth, rng.uniform(0.15, 0.35)]), rng.uniform(0.05, 0.15))
-    parts.append(
-        Part(roof.moved(offset=[0, 0, height / 2]), texture if rng.random() < 0.5 else plain(rng), "box")
-    )
+    parts.append(Part(roof.moved(offset=[0, 0, height / 2]), texture if rng.random() < 0.5 else plain(rng), "box"))
     if rng.random() < 0.35:
         r, z = shapes.solid_profile(np.full(2, 0.1), np.array([0.0, 0.12]))
         cap = shapes.lathe(r, z).moved(rotation=Rotation.from_euler("x", 50, degrees=True).as_matrix())
@@ -202,9 +184,7 @@ def _carton(rng: np.random.Generator) -> list[Part]:
 
 def _rounded(rng: np.random.Generator) -> list[Part]:
     size = rng.uniform(0.4, 1.0, 3)
-    return [
-        Part(shapes.superellipsoid(size, rng.uniform(0.3, 1.3), rng.uniform(0.3, 1.3)), random_texture(rng))
-    ]
+    return [Part(shapes.superellipsoid(size, rng.uniform(0.3, 1.3), rng.uniform(0.3, 1.3)), random_texture(rng))]
 
 
 def _fruit(rng: np.random.Generator) -> list[Part]:
@@ -213,9 +193,7 @@ def _fruit(rng: np.random.Generator) -> list[Part]:
     radii = 0.5 * np.sin(t) ** rng.uniform(0.7, 1.0) * (1 - pear * (t / np.pi))
     dimple = rng.uniform(0, 0.12)
     heights = (
-        -np.cos(t) * rng.uniform(0.4, 0.7)
-        - dimple * np.exp(-((t - np.pi) ** 2) * 6)
-        + dimple * np.exp(-(t**2) * 6)
+        -np.cos(t) * rng.uniform(0.4, 0.7) - dimple * np.exp(-((t - np.pi) ** 2) * 6) + dimple * np.exp(-(t**2) * 6)
     )
     body = shapes.lumpy(shapes.lathe(radii, heights), rng.uniform(0, 0.06), rng)
     parts = [Part(body, random_texture(rng))]
@@ -245,9 +223,7 @@ def _tool(rng: np.random.Generator) -> list[Part]:
     length = rng.uniform(0.8, 1.4)
     x = np.linspace(0, length, 16)
     grip = rng.uniform(0.05, 0.12) * np.linspace(rng.uniform(0.7, 1.3), 1, 16)
-    parts = [
-        Part(shapes.tube(np.stack([x, 0 * x, 0 * x], -1), grip, rng.uniform(0.6, 1.4)), random_texture(rng))
-    ]
+    parts = [Part(shapes.tube(np.stack([x, 0 * x, 0 * x], -1), grip, rng.uniform(0.6, 1.4)), random_texture(rng))]
     head = rng.uniform(0.15, 0.6, 3)
     if rng.random() < 0.5:
         mesh, chart = shapes.box(head), "box"
@@ -263,9 +239,7 @@ def _toy(rng: np.random.Generator) -> list[Part]:
     body = np.array([rng.uniform(0.5, 1.0), rng.uniform(0.35, 0.7), rng.uniform(0.4, 1.0)])
     parts = [
         Part(
-            shapes.lumpy(
-                shapes.superellipsoid(body, rng.uniform(0.7, 1.1), rng.uniform(0.8, 1.1)), 0.04, rng
-            ),
+            shapes.lumpy(shapes.superellipsoid(body, rng.uniform(0.7, 1.1), rng.uniform(0.8, 1.1)), 0.04, rng),
             coat,
         )
     ]
@@ -297,9 +271,7 @@ def _lamp(rng: np.random.Generator) -> list[Part]:
     """A foot, a stem and a shade or cup: lamps, goblets, trophies, mushrooms."""
     height = rng.uniform(0.8, 1.8)
     foot = rng.uniform(0.2, 0.4)
-    r, z = shapes.solid_profile(
-        np.array([foot, foot * 0.8, 0.05, 0.05]), height * np.array([0, 0.05, 0.1, 0.6])
-    )
+    r, z = shapes.solid_profile(np.array([foot, foot * 0.8, 0.05, 0.05]), height * np.array([0, 0.05, 0.1, 0.6]))
     parts = [Part(shapes.lathe(r, z), random_texture(rng))]
     shade = rng.uniform(0.25, 0.55, 2)
     r, z = shapes.solid_profile(shade, height * np.array([rng.uniform(0.45, 0.6), 1.0]))
@@ -314,11 +286,7 @@ def _stack(rng: np.random.Generator) -> list[Part]:
     for _ in range(rng.integers(2, 5)):
         size = rng.uniform(0.2, 0.8, 3)
         round_form = rng.random() < 0.5
-        mesh = (
-            shapes.superellipsoid(size, rng.uniform(0.5, 1), rng.uniform(0.5, 1))
-            if round_form
-            else shapes.box(size)
-        )
+        mesh = shapes.superellipsoid(size, rng.uniform(0.5, 1), rng.uniform(0.5, 1)) if round_form else shapes.box(size)
         turn = Rotation.random(random_state=rng).as_matrix() if rng.random() < 0.3 else np.eye(3)
         parts.append(
             Part(

@@ -1,9 +1,9 @@
-"""Whole-part pairs: what the completion model sees of a scene, and the whole object it should imagine. Kept in shards."""
+"""Whole-part pairs in shards: what the completion model sees of a scene, and the whole object it should imagine."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from scipy import ndimage
 
 from unocclude.data.scenes import Mask, SceneMaker
+from unocclude.errors import InputError
 from unocclude.pipeline.crop import crop_around, cut, cut_mask, resized
 from unocclude.pipeline.types import Crop
 
@@ -38,9 +39,7 @@ def draw_pair(scenes: SceneMaker, seed: int, index: int) -> Pair:
     shift = rng.normal(0, 0.03 * exact.side, 2).astype(int)
     crop = Crop(exact.left + int(shift[0]), exact.top + int(shift[1]), exact.side, SIZE)
     visible = _as_segmented(scene.visible, rng) if rng.random() < 0.5 else scene.visible
-    return Pair(
-        cut(scene.image, crop), 255 * cut_mask(visible, crop).astype(np.uint8), _cut_layer(scene.whole, crop)
-    )
+    return Pair(cut(scene.image, crop), 255 * cut_mask(visible, crop).astype(np.uint8), _cut_layer(scene.whole, crop))
 
 
 def _as_segmented(mask: Mask, rng: np.random.Generator) -> Mask:
@@ -74,17 +73,35 @@ def write_pairs(folder: Path, scenes: SceneMaker, count: int, seed: int) -> Iter
             first = shard * PAIRS_PER_SHARD
             pairs = [draw_pair(scenes, seed, first + k) for k in range(PAIRS_PER_SHARD)]
             partial = path.with_suffix(".partial")
-            arrays = {
-                name: np.stack([getattr(p, name) for p in pairs]) for name in ("image", "visible", "whole")
-            }
+            arrays = {name: np.stack([getattr(p, name) for p in pairs]) for name in ("image", "visible", "whole")}
             save_file(arrays, partial, metadata={"seed": str(seed), "first": str(first)})
             os.replace(partial, path)
         yield path
 
 
-def read_pairs(path: Path) -> Iterator[Pair]:
-    """The pairs of one shard."""
-    with safe_open(path, "numpy") as shard:
-        slices = [shard.get_slice(name) for name in ("image", "visible", "whole")]
-        for k in range(slices[0].get_shape()[0]):
-            yield Pair(*(s[k] for s in slices))
+class PairLibrary:
+    """Random access to shards of pairs; pictures are read from disk when asked for."""
+
+    def __init__(self, shards: Sequence[Path]) -> None:
+        opened = [safe_open(path, "numpy") for path in shards]
+        self._slices = [[shard.get_slice(name) for name in ("image", "visible", "whole")] for shard in opened]
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> PairLibrary:
+        """Raises InputError where there are none."""
+        shards = sorted(folder.glob("pairs_*.safetensors"))
+        if not shards:
+            raise InputError(f"No whole-part pairs in {folder}.", "Make them with `unocclude train pairs`.")
+        return cls(shards)
+
+    def __len__(self) -> int:
+        return len(self._slices) * PAIRS_PER_SHARD
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Pair:
+        shard, row = divmod(index, PAIRS_PER_SHARD)
+        if shard >= len(self._slices):
+            raise IndexError(index)
+        return Pair(*(s[row] for s in self._slices[shard]))

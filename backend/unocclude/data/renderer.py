@@ -59,7 +59,7 @@ def _chart_uv(rest: Floats, chart: Chart) -> tuple[Floats, Floats]:
 def _vertex_normals(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     flat = np.cross(b - a, c - a)
-    normals = np.stack(
+    normals: Floats = np.stack(
         [np.bincount(faces.ravel(), np.repeat(flat[:, k], 3), minlength=len(vertices)) for k in range(3)], -1
     )
     return _unit(normals)

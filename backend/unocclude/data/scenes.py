@@ -1,4 +1,4 @@
-"""Half-hidden objects: a whole object before a background, an occluder pasted over it (pix2gestalt, arXiv 2401.14398)."""
+"""Half-hidden objects: a whole one before a background, an occluder pasted over it (pix2gestalt, arXiv 2401.14398)."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ class SceneMaker:
     ) -> Scene:
         image = self._backgrounds.draw(rng, self._size)
         for _ in range(int(rng.choice([0, 0, 1, 2]))):
-            image = over(
-                image, self._place(self._object(rng), rng, self._size * rng.uniform(0.15, 0.7), spread=0.5)
-            )
+            image = over(image, self._place(self._object(rng), rng, self._size * rng.uniform(0.15, 0.7), spread=0.5))
         for layer in (whole, occluder):
             if rng.random() < 0.35:
                 image = _with_shadow(image, layer[..., 3], rng)
@@ -83,7 +81,7 @@ class SceneMaker:
         spread: float,
         centre: tuple[float, float] | None = None,
     ) -> Picture:
-        """On an empty canvas: its alpha's longer side becomes `extent` pixels, its centre near the canvas' or `centre`."""
+        """On an empty canvas: alpha's longer side becomes `extent` pixels, its centre near the canvas' or `centre`."""
         x0, y0, x1, y1 = Image.fromarray(rgba[..., 3]).getbbox() or (0, 0, *rgba.shape[1::-1])
         scale = extent / max(x1 - x0, y1 - y0)
         size = max(int((x1 - x0) * scale), 4), max(int((y1 - y0) * scale), 4)
@@ -99,16 +97,14 @@ class SceneMaker:
     def _occluder(self, rng: np.random.Generator, amodal: Mask) -> Picture:
         """Something of about the object's size, on its edge or across it."""
         rows, columns = np.nonzero(amodal)
-        extent = max(np.ptp(rows), np.ptp(columns)) + 1
+        extent = float(max(np.ptp(rows), np.ptp(columns)) + 1)
         pick = rng.integers(len(rows))
         centre = float(columns[pick]), float(rows[pick])
         kind = rng.random()
         if kind < 0.55:
             return self._place(self._object(rng), rng, extent * rng.uniform(0.5, 1.5), 0.0, centre)
         texture = self._backgrounds.draw(rng, self._size)
-        shape = (
-            _blob(rng, self._size, centre, extent) if kind < 0.85 else _bars(rng, self._size, centre, extent)
-        )
+        shape = _blob(rng, self._size, centre, extent) if kind < 0.85 else _bars(rng, self._size, centre, extent)
         return np.concatenate([texture, shape[..., None]], -1)
 
 
@@ -142,9 +138,7 @@ def _bars(rng: np.random.Generator, size: int, centre: tuple[float, float], exte
         middle = np.array(centre) + rng.normal(0, extent * 0.3, 2)
         reach = np.array([np.cos(own), np.sin(own)]) * size * rng.uniform(0.3, 1.5)
         knots = [middle - reach, middle + rng.normal(0, extent * 0.06, 2), middle + reach]
-        draw.line(
-            [tuple(k) for k in knots], fill=255, width=int(extent * rng.uniform(0.06, 0.4)) + 2, joint="curve"
-        )
+        draw.line([tuple(k) for k in knots], fill=255, width=int(extent * rng.uniform(0.06, 0.4)) + 2, joint="curve")
     return np.asarray(canvas.filter(ImageFilter.GaussianBlur(0.6)))
 
 

@@ -71,10 +71,8 @@ def hollow_profile(radii: Floats, heights: Floats, wall: float) -> tuple[Floats,
     return np.concatenate([outer_r, inner_r, [0.0]]), np.concatenate([outer_z, inner_z, [outer_z[0] + wall]])
 
 
-def superellipsoid(
-    size: Floats, vertical: float, horizontal: float, rows: int = 40, columns: int = 64
-) -> Mesh:
-    """|x/a|^(2/h) + |y/b|^(2/h) ... = 1. Exponent 1 is an ellipsoid, 0.2 a rounded box, 2 an octahedron. `size` full sides."""
+def superellipsoid(size: Floats, vertical: float, horizontal: float, rows: int = 40, columns: int = 64) -> Mesh:
+    """Barr's superquadric: exponents 1 make an ellipsoid, 0.2 a rounded box, 2 an octahedron. `size`: full sides."""
 
     def power(value: Floats, exponent: float) -> Floats:
         return np.sign(value) * np.abs(value) ** exponent
@@ -94,8 +92,12 @@ def box(size: Floats, taper: float = 1.0) -> Mesh:
     corners[corners[:, 2] > 0, :2] *= taper
     sides = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     vertices = np.concatenate([corners[list(side)] for side in sides]) * np.asarray(size)
-    faces = np.concatenate([[[4 * k, 4 * k + 1, 4 * k + 2], [4 * k, 4 * k + 2, 4 * k + 3]] for k in range(6)])
-    return Mesh(vertices, faces)
+    return Mesh(vertices, _quad_faces(len(sides)))
+
+
+def _quad_faces(count: int) -> NDArray[np.int64]:
+    """Two triangles for each four consecutive vertices."""
+    return np.concatenate([[[4 * k, 4 * k + 1, 4 * k + 2], [4 * k, 4 * k + 2, 4 * k + 3]] for k in range(count)])
 
 
 def gable(size: Floats, ridge: float) -> Mesh:
@@ -114,14 +116,11 @@ def gable(size: Floats, ridge: float) -> Mesh:
         (1, 2, 6, 5), (3, 0, 4, 7), (5, 6, 10, 9), (7, 4, 8, 11),
     ]  # fmt: skip
     vertices = np.concatenate([p[list(q)] for q in quads])
-    faces = np.concatenate(
-        [[[4 * k, 4 * k + 1, 4 * k + 2], [4 * k, 4 * k + 2, 4 * k + 3]] for k in range(len(quads))]
-    )
-    return Mesh(vertices, faces)
+    return Mesh(vertices, _quad_faces(len(quads)))
 
 
 def tube(path: Floats, radii: Floats, flatten: float = 1.0, segments: int = 20) -> Mesh:
-    """A round section swept along `path` (K, 3) with radius per point, ends closed. `flatten` scales one section axis."""
+    """A round section swept along `path` (K, 3), a radius per point, ends closed. `flatten` scales one section axis."""
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-12
     # The least-used axis is never along the path, so it makes a stable frame for gently bent sweeps.
@@ -132,9 +131,7 @@ def tube(path: Floats, radii: Floats, flatten: float = 1.0, segments: int = 20) 
     angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
     ring = np.cos(angle)[None, :, None] * side[:, None] + flatten * np.sin(angle)[None, :, None] * up[:, None]
     rings = path[:, None] + radii[:, None, None] * ring
-    rings = np.concatenate(
-        [np.repeat(path[:1, None], segments, 1), rings, np.repeat(path[-1:, None], segments, 1)]
-    )
+    rings = np.concatenate([np.repeat(path[:1, None], segments, 1), rings, np.repeat(path[-1:, None], segments, 1)])
     return Mesh(rings.reshape(-1, 3), grid_faces(len(rings), segments))
 
 

@@ -1,4 +1,4 @@
-"""Procedural paint: a texture maps chart coordinates (u around, v upwards, both about [0, 1]) and position to colour."""
+"""Procedural paint: a texture maps chart coordinates (u around, v upwards, about [0, 1]) and position to colour."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def random_colour(rng: np.random.Generator) -> Floats:
     if kind < 0.3:
         return np.full(3, rng.uniform(0.05, 0.7)) * rng.uniform(0.92, 1.0, 3)
     if kind < 0.45:
-        return np.array(
-            colorsys.hsv_to_rgb(rng.uniform(0.04, 0.12), rng.uniform(0.3, 0.8), rng.uniform(0.25, 0.9))
-        )
+        return np.array(colorsys.hsv_to_rgb(rng.uniform(0.04, 0.12), rng.uniform(0.3, 0.8), rng.uniform(0.25, 0.9)))
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.35, 1.0), rng.uniform(0.3, 1.0)))
 
 
@@ -46,9 +44,7 @@ def printed_label(rng: np.random.Generator, size: int = 128) -> Floats:
         elif kind == 2:
             draw.rectangle([0, y, size, y + h // 4], fill=ink)
         else:
-            letters = "".join(
-                rng.choice(list(string.ascii_letters + string.digits + "  "), rng.integers(3, 12))
-            )
+            letters = "".join(rng.choice(list(string.ascii_letters + string.digits + "  "), rng.integers(3, 12)))
             font = ImageFont.load_default(size=int(rng.integers(size // 12, size // 3)))
             for line in range(rng.integers(1, 4)):
                 draw.text((x - w // 2, y + line * h // 3), letters, fill=ink, font=font)
@@ -75,9 +71,7 @@ def stripes(rng: np.random.Generator) -> Texture:
 def checks(rng: np.random.Generator) -> Texture:
     a, b = random_colour(rng), random_colour(rng)
     across, up = 2 * rng.integers(2, 9), rng.integers(3, 12)
-    return lambda u, v, p: np.where(
-        (((u * across).astype(int) + (v * up).astype(int)) % 2 == 0)[:, None], a, b
-    )
+    return lambda u, v, p: np.where((((u * across).astype(int) + (v * up).astype(int)) % 2 == 0)[:, None], a, b)
 
 
 def band(rng: np.random.Generator) -> Texture:

@@ -44,7 +44,7 @@ class AutoencoderConfig:
 
     @classmethod
     def bundled(cls) -> AutoencoderConfig:
-        return cls(4, (16, 32, 64, 96), 1, 8, False)
+        return cls(4, (12, 24, 48, 96), 1, 4, False)
 
 
 class Autoencoder(nn.Module):

@@ -16,12 +16,10 @@ def crop_around(visible: Mask, margin: float = MARGIN, size: int = 256) -> Crop:
     """The square about the visible part; it may reach beyond the image. Raises InputError for an empty mask."""
     rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
     if not len(rows):
-        raise InputError(
-            "The mask of the visible part is empty.", "Click on the object, or paint its visible part."
-        )
+        raise InputError("The mask of the visible part is empty.", "Click on the object, or paint its visible part.")
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    side = max(int(round(max(bottom - top, right - left) * (1 + margin))), 16)
-    return Crop(int(round((left + right - side) / 2)), int(round((top + bottom - side) / 2)), side, size)
+    side = max(round(float(max(bottom - top, right - left)) * (1 + margin)), 16)
+    return Crop(round(float(left + right - side) / 2), round(float(top + bottom - side) / 2), side, size)
 
 
 def cut(image: Image, crop: Crop) -> Image:

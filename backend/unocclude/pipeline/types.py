@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,19 @@ from numpy.typing import NDArray
 from unocclude.protocol import JobSpec, Prompt
 
 __all__ = [
-    "Completion", "Crop", "Image", "JobSpec", "Mask", "Progress", "Prompt", "Surface", "TexturedMesh", "ViewSet",
+    "Completion",
+    "Crop",
+    "FrontView",
+    "Image",
+    "JobResult",
+    "JobSpec",
+    "Mask",
+    "Progress",
+    "Prompt",
+    "Surface",
+    "TexturedMesh",
+    "ViewSet",
+    "no_progress",
 ]
 
 Image = NDArray[np.uint8]
@@ -63,6 +76,18 @@ class ViewSet:
 
 
 @dataclass(frozen=True)
+class FrontView:
+    """The photograph's own look at the object: rgba (S, S, 4) at full resolution, hidden parts imagined.
+
+    world_to_camera (3, 4) in SyncDreamer's frame; intrinsics (3, 3) of the picture of S pixels, centres at +0.5.
+    """
+
+    rgba: Image
+    world_to_camera: NDArray[np.float64]
+    intrinsics: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Surface:
     """A closed triangle mesh in SyncDreamer's frame: z up, inside [-0.5, 0.5]^3, outward winding.
 
@@ -81,3 +106,11 @@ class TexturedMesh:
     faces: NDArray[np.int32]
     uv: NDArray[np.float32]
     texture: Image
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """A finished job's folder, and its report as in report.json."""
+
+    folder: Path
+    report: dict[str, Any]

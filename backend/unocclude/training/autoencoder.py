@@ -1,4 +1,4 @@
-"""Trains the bundled autoencoder: object pictures with alpha, whole scenes and masks, on crops."""
+"""Trains the decoder of the bundled autoencoder."""
 
 from __future__ import annotations
 
@@ -11,48 +11,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unocclude.data.library import QUERY_VIEWS, ObjectLibrary
-from unocclude.data.scenes import SceneMaker
+from unocclude.data.pairs import PairLibrary
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
 from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
+from unocclude.training.thumbnail_start import start_as_thumbnail
 
-CROP = 128
-OBJECTS, SCENE_CROPS, MASKS = 9, 5, 2
-"""Crops of each kind in a batch."""
-KL_WEIGHT = 5e-4
+BATCH = 2
+"""Whole pictures: group normalisation sees how much of one is background, so crops would teach the wrong thing."""
 VALIDATION = 24
 
 
 class AutoencoderTask:
-    """Reconstruction (L1, fine and coarse) plus a faint KL term. Crops suffice: the network is convolutional."""
+    """Trains the decoder on objects with alpha (L1, fine and coarse); the encoder stays as it starts."""
 
-    def __init__(self, library: ObjectLibrary, scenes: SceneMaker, config: AutoencoderConfig) -> None:
-        self._library = library
-        self._scenes = scenes
-        self._kept = len(library) - VALIDATION
+    def __init__(self, pairs: PairLibrary, config: AutoencoderConfig) -> None:
+        self._pairs = pairs
+        self._kept = len(pairs) - VALIDATION
         self.module = Autoencoder(config)
+        start_as_thumbnail(self.module)
+        self.module.kl.encoder.requires_grad_(False)
+        self.module.kl.quant_conv.requires_grad_(False)
 
     def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
-        pictures = to_tensor(np.stack(self._batch(rng))).to(device)
-        posterior = self.module.posterior(pictures)
-        decoded = self.module.kl.decode(posterior.sample()).sample
-        kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-        coarse = F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(pictures, 8))
-        return F.l1_loss(decoded, pictures) + 0.5 * coarse + KL_WEIGHT * kl
-
-    def _batch(self, rng: np.random.Generator) -> list[Picture]:
-        objects = [
-            on_white(self._library.query(int(rng.integers(self._kept)), int(rng.integers(QUERY_VIEWS))))
-            for _ in range(OBJECTS)
-        ]
-        scene = self._scenes.draw(rng)
-        opaque = np.dstack([scene.image, np.full(scene.image.shape[:2], 255, np.uint8)])
-        mask = np.repeat(255 * scene.visible[..., None].astype(np.uint8), 4, -1)
-        return [_crop(p, rng) for p in objects + [opaque] * SCENE_CROPS + [mask] * MASKS]
+        wholes = [on_white(self._pairs[int(rng.integers(self._kept))].whole) for _ in range(BATCH)]
+        pictures = to_tensor(np.stack(wholes)).to(device)
+        with torch.no_grad():
+            latents = self.module.posterior(pictures).sample()
+        decoded = self.module.kl.decode(latents).sample
+        return F.l1_loss(decoded, pictures) + 0.5 * F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(pictures, 8))
 
     def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:
         assert isinstance(averaged, Autoencoder)
-        pictures = np.stack([on_white(self._library.query(self._kept + k, 0)) for k in range(VALIDATION)])
+        pictures = np.stack([on_white(self._pairs[self._kept + k].whole) for k in range(VALIDATION)])
         inputs = to_tensor(pictures).to(device)
         decoded = torch.cat([averaged.kl.decode(averaged.posterior(x[None]).mode()).sample for x in inputs])
         error = ((decoded.clamp(-1, 1) - inputs)[:, :3] / 2).pow(2).mean(dim=(1, 2, 3))
@@ -72,17 +62,10 @@ class AutoencoderTask:
         with torch.inference_mode():
             latents = torch.cat(
                 [
-                    averaged.posterior(to_tensor(on_white(self._library.query(k, 0)))[None].to(device)).mode()
+                    averaged.posterior(to_tensor(on_white(self._pairs[k].whole))[None].to(device)).mode()
                     for k in range(min(self._kept, 256))
                 ]
             )
         mean, std = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
-        averaged.config = replace(
-            averaged.config, latent_mean=tuple(mean.tolist()), latent_std=tuple(std.tolist())
-        )
+        averaged.config = replace(averaged.config, latent_mean=tuple(mean.tolist()), latent_std=tuple(std.tolist()))
         save_bundled(averaged, path, card)
-
-
-def _crop(picture: Picture, rng: np.random.Generator) -> Picture:
-    y, x = rng.integers(0, picture.shape[0] - CROP + 1), rng.integers(0, picture.shape[1] - CROP + 1)
-    return picture[y : y + CROP, x : x + CROP]

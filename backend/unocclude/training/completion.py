@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unocclude.data.pairs import read_pairs
+from unocclude.data.pairs import PairLibrary
 from unocclude.models.autoencoder import Autoencoder
 from unocclude.models.pix2gestalt import CompletionCondition, Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.samplers import DPMSolver, gaussian
@@ -18,9 +18,8 @@ from unocclude.models.weights import save_bundled
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards
 from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
 
-BATCH = 32
+BATCH = 16
 VALIDATION = 48
-MIN_SNR_GAMMA = 5.0
 CONTEXT_SIZE = 128
 """Side of the stored pictures that the image encoder sees."""
 
@@ -32,22 +31,22 @@ class CompletionTask:
         config = replace(Pix2GestaltConfig.bundled(), autoencoder=autoencoder.config)
         self.module = Pix2Gestalt(config)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
-        autoencoder.eval()
+        self._autoencoder = autoencoder.eval()
         sources = sorted(pairs.glob("pairs_*.safetensors"))
-        self._bank = LatentBank(
-            encoded_shards(sources, latents, lambda path: _encode(path, autoencoder))
-        ).tensors
+        self._bank = LatentBank(encoded_shards(sources, latents, lambda path: _encode(path, autoencoder))).tensors
         self._kept = len(self._bank["target"]) - VALIDATION
 
     def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
         rows = torch.from_numpy(rng.integers(0, self._kept, BATCH))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        mirrored = torch.from_numpy(rng.random(BATCH) < 0.5)
+        target, condition, picture = (
+            _mirror(self._bank[name][rows].float(), mirrored).to(device) for name in ("target", "condition", "picture")
+        )
         return self.module.training_loss(
-            self._bank["target"][rows].float().to(device),
-            self._bank["condition"][rows].float().to(device),
-            self._bank["picture"][rows].float().to(device) / 127.5 - 1,
-            generator,
-            min_snr_gamma=MIN_SNR_GAMMA,
+            target,
+            condition,
+            picture / 127.5 - 1,
+            torch.Generator().manual_seed(int(rng.integers(2**62))),
         )
 
     def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:
@@ -66,9 +65,7 @@ class CompletionTask:
         truth = np.concatenate([averaged.to_rgba(averaged.decode(z[None].float())) for z in held["target"]])
         seen = held["visible"].cpu().numpy() > 0
         whole = truth[..., 3] > 127
-        error = ((on_white(imagined)[..., :3] / 255.0 - on_white(truth)[..., :3] / 255.0) ** 2).mean(
-            axis=(1, 2, 3)
-        )
+        error = ((on_white(imagined)[..., :3] / 255.0 - on_white(truth)[..., :3] / 255.0) ** 2).mean(axis=(1, 2, 3))
         pictures = held["picture"].cpu().numpy().transpose(0, 2, 3, 1)
         rows = [
             [pictures[k], 255 * seen[k, ::2, ::2].astype(np.uint8), imagined[k, ::2, ::2], truth[k, ::2, ::2]]
@@ -82,7 +79,15 @@ class CompletionTask:
         return figures, sheet([[p for row in rows[k : k + 3] for p in row] for k in range(0, 24, 3)])
 
     def export(self, averaged: nn.Module, path: Path, card: dict[str, Any]) -> None:
+        """With the autoencoder given, whose decoder may have learned more since the checkpoint was begun."""
+        assert isinstance(averaged, Pix2Gestalt)
+        averaged.autoencoder.load_state_dict(self._autoencoder.state_dict())
         save_bundled(averaged, path, card)
+
+
+def _mirror(values: Tensor, which: Tensor) -> Tensor:
+    """Left and right exchanged; the bundled autoencoder's block means allow that for latents too."""
+    return torch.where(which.reshape(-1, 1, 1, 1), values.flip(-1), values)
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -93,7 +98,7 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
 def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
     device = next(autoencoder.parameters()).device
     rows: list[tuple[Tensor, ...]] = []
-    for pair in read_pairs(path):
+    for pair in PairLibrary([path]):
         whole, image = (to_tensor(p)[None].to(device) for p in (on_white(pair.whole), pair.image))
         visible = to_tensor(pair.visible[..., None])[None].to(device)
         condition = torch.cat([autoencoder.posterior(x).mode() for x in (image, visible)], dim=1)
@@ -107,6 +112,4 @@ def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
             )
         )
     names = ("target", "condition", "picture", "visible")
-    return {
-        name: torch.stack(values).cpu() for name, values in zip(names, zip(*rows, strict=True), strict=True)
-    }
+    return {name: torch.stack(values).cpu() for name, values in zip(names, zip(*rows, strict=True), strict=True)}

@@ -22,8 +22,10 @@ from unocclude.pipeline.types import Image as Picture
 class Task(Protocol):
     """What a model's training file provides."""
 
-    module: nn.Module
-    """The trainable module; its averaged copy is what gets bundled."""
+    @property
+    def module(self) -> nn.Module:
+        """The trainable module; its averaged copy is what gets bundled."""
+        ...
 
     def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
         """One batch's loss, scalar, with gradient. All randomness from `rng`."""
@@ -98,18 +100,13 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
     with tqdm(total=round(budget), initial=round(used), unit="s", desc=bundled.stem) as bar:
         while used < budget:
             share = min(used / budget, 1.0)
-            rate = (
-                schedule.rate
-                * min(1.0, (step + 1) / schedule.warmup_steps)
-                * 0.5
-                * (1 + np.cos(np.pi * share))
-            )
+            rate = schedule.rate * min(1.0, (step + 1) / schedule.warmup_steps) * 0.5 * (1 + np.cos(np.pi * share))
             for group in optimiser.param_groups:
                 group["lr"] = float(rate)
             torch.manual_seed(schedule.seed * 1_000_003 + step)
             loss = task.loss(np.random.default_rng([schedule.seed, step]), device)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimiser.step()
             averaged.update(module)

@@ -67,17 +67,17 @@ class SegmenterTask:
         images = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float()
         wanted = torch.from_numpy(np.concatenate([q.masks for q in questions])).to(device)
         points = torch.from_numpy(np.concatenate([q.points for q in questions])).to(device)[:, None]
-        features = self.module.encode(images)
-        masks, ratings = self.module.decode(features, points, _positive(points))
+        encoded = self.module.encode(images)
+        masks, ratings = self.module.decode(encoded, points, _positive(points))
         first = _answer_loss(masks[:, 1:], ratings[:, 1:], wanted)
 
         again = slice(int(rng.integers(2)), None, 2)  # the objects or the occluders: a correction, or a box
         if rng.random() < 0.6:
             points, labels = self._corrected(rng, points[again], masks[again], ratings[again], wanted[again])
-            masks, ratings = self.module.decode(features, points, labels)
+            masks, ratings = self.module.decode(encoded, points, labels)
         else:
             boxes = [loose_box(rng, mask, CELL) for mask in wanted[again].cpu().numpy() > 0.5]
-            masks, ratings = self.module.decode(features, None, None, torch.tensor(boxes, device=device).float())
+            masks, ratings = self.module.decode(encoded, None, None, torch.tensor(boxes, device=device).float())
         return first + _answer_loss(masks[:, :1], ratings[:, :1], wanted[again])
 
     def _corrected(
@@ -103,16 +103,16 @@ class SegmenterTask:
             question = _ask(rng, shares.astype(np.float32) / 255)
             if question is None:
                 continue
-            features = averaged.encode(torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float())
+            encoded = averaged.encode(torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float())
             points = torch.from_numpy(question.points).to(device)[:, None]
             wanted = torch.from_numpy(question.masks).to(device)[:, None] > 0.5
-            masks, ratings = averaged.decode(features, points, _positive(points))
+            masks, ratings = averaged.decode(encoded, points, _positive(points))
             each = _overlap(masks[:, 1:] > 0, wanted)
             chosen = ratings[:, 1:].argmax(dim=1, keepdim=True)
             overlaps["click"] += each.gather(1, chosen)[::2, 0].tolist()
             overlaps["best of 3"] += each.amax(dim=1)[::2].tolist()
             boxes = [loose_box(rng, mask, CELL) for mask in question.masks > 0.5]
-            masks_of_boxes, _ = averaged.decode(features, None, None, torch.tensor(boxes, device=device).float())
+            masks_of_boxes, _ = averaged.decode(encoded, None, None, torch.tensor(boxes, device=device).float())
             overlaps["box"] += _overlap(masks_of_boxes[:, :1] > 0, wanted)[::2, 0].tolist()
             if len(tiles) < 24:
                 tiles.append(_tile(image, masks[0, 1 + chosen[0, 0]], question.points[0]))

@@ -1,0 +1,237 @@
+"""The command line: `unocclude …`. Heavy libraries are imported only by the commands that need them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unocclude import __version__
+from unocclude.errors import InputError, UnoccludeError
+from unocclude.protocol import STAGES, JobSpec, Prompt
+
+if TYPE_CHECKING:
+    from unocclude.models.profiles import Models
+
+PRESETS = ("fast", "balanced", "quality")
+EVALUATIONS = ("completion", "surface")
+TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code: 0 done, 2 the input is at fault, 130 cancelled, 1 anything else."""
+    options = _parser().parse_args(arguments)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "5")  # few lines where nobody watches
+    try:
+        options.run(options)
+    except UnoccludeError as error:
+        print(f"unocclude: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("unocclude: cancelled.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="unocclude",
+        description="Click a half-hidden object in a picture, get the whole object as a textured mesh.",
+    )
+    parser.add_argument("--version", action="version", version=f"unocclude {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="the whole job on a sample picture, through the real backend")
+    demo.add_argument("--out", type=Path, default=Path("unocclude-demo"), metavar="DIR")
+    demo.set_defaults(run=_demo)
+
+    one = commands.add_parser("reconstruct", help="one object of one image")
+    one.add_argument("image", type=Path)
+    one.add_argument("--point", type=float, nargs=2, action="append", default=[], metavar=("X", "Y"))
+    one.add_argument("--negative", type=float, nargs=2, action="append", default=[], metavar=("X", "Y"))
+    one.add_argument("--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"))
+    one.add_argument("--mask", type=Path, metavar="PNG", help="the visible part, white; replaces the segmentation")
+    _job_options(one)
+    one.add_argument("--out", type=Path, default=Path("unocclude-out"), metavar="DIR")
+    one.add_argument("--json", action="store_true", help="print the report")
+    one.set_defaults(run=_reconstruct)
+
+    surface = commands.add_parser("surface", help="16 view images to a textured mesh")
+    surface.add_argument("views", type=Path, metavar="VIEWS_DIR")
+    surface.add_argument("--preset", choices=PRESETS, default="balanced")
+    surface.add_argument("--seed", type=int, default=0)
+    surface.add_argument("--device", default="auto")
+    surface.add_argument("--out", type=Path, default=Path("mesh.glb"), metavar="GLB")
+    surface.add_argument("--json", action="store_true")
+    surface.set_defaults(run=_surface)
+
+    batch = commands.add_parser("batch", help="many images: a folder, or a manifest with one JSON object a line")
+    batch.add_argument("source", type=Path, metavar="MANIFEST.jsonl|DIR")
+    _job_options(batch)
+    batch.add_argument("--out", type=Path, default=Path("unocclude-out"), metavar="DIR")
+    batch.add_argument("--resume", action="store_true", help="skip what is finished")
+    batch.set_defaults(run=_batch)
+
+    serve = commands.add_parser("serve", help="run the backend")
+    serve.add_argument("--endpoint", help="default: a free port of this machine only")
+    serve.set_defaults(run=_serve)
+    for name, help_text in (("status", "how the backend is"), ("jobs", "its jobs"), ("stop", "end it")):
+        commands.add_parser(name, help=help_text).set_defaults(run=_backend_command, command=name)
+
+    models = commands.add_parser("models", help="which weights there are")
+    models.add_argument("action", choices=("list", "licences"))
+    models.set_defaults(run=_models)
+
+    evaluate = commands.add_parser("evaluate", help="measure on data with ground truth")
+    evaluate.add_argument("suite", choices=EVALUATIONS)
+    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
+    evaluate.add_argument("--out", type=Path, metavar="DIR", help="also write the table as JSON, and pictures")
+    evaluate.set_defaults(run=_evaluate)
+
+    train = commands.add_parser("train", help="make training data, train a bundled model")
+    train.add_argument("what", choices=TRAINABLE)
+    train.add_argument("--config", type=Path, metavar="TOML", help="default: training/default.toml of the package")
+    train.set_defaults(run=_train)
+
+    commands.add_parser("doctor", help="what this machine has, what works, what to do about the rest").set_defaults(
+        run=_doctor
+    )
+    return parser
+
+
+def _job_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="bundled", help="bundled (default) or official")
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="folder of the official weights")
+    parser.add_argument("--samples", type=int, default=4, help="completions to imagine (default 4)")
+    parser.add_argument("--choose", type=int, metavar="K", help="the completion to go on with (default: the consensus)")
+    parser.add_argument("--elevation", default="auto", metavar="DEG|auto", help="the camera's height, degrees")
+    parser.add_argument("--steps", type=int, help="sampler steps (default: the profile's)")
+    parser.add_argument("--guidance", type=float, help="guidance scale (default: the profile's)")
+    parser.add_argument("--preset", default="balanced", help="fast, balanced (default) or quality")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    parser.add_argument("--to", default=STAGES[-1], help=f"last stage: {', '.join(STAGES)} (default)")
+
+
+def _spec(options: argparse.Namespace, prompt: Prompt) -> JobSpec:
+    try:
+        elevation = None if options.elevation == "auto" else float(options.elevation)
+    except ValueError as error:
+        raise InputError(f"The elevation is “{options.elevation}”.", "Give degrees, or auto.") from error
+    return JobSpec(
+        prompt=prompt,
+        profile=options.profile,
+        samples=options.samples,
+        choose=options.choose,
+        elevation=elevation,
+        steps=options.steps,
+        guidance=options.guidance,
+        preset=options.preset,
+        seed=options.seed,
+        device=options.device,
+        to=options.to,
+    )
+
+
+def _loaded_models(options: argparse.Namespace) -> Models:
+    from unocclude.models.profiles import Models, pick_device
+
+    return Models(options.profile, pick_device(options.device), options.weights)
+
+
+def _reconstruct(options: argparse.Namespace) -> None:
+    from unocclude.pipeline import inputs
+    from unocclude.pipeline.reconstruct import reconstruct
+    from unocclude.progress_bars import ProgressBars
+
+    prompt = Prompt(
+        tuple(map(tuple, options.point)),
+        tuple(map(tuple, options.negative)),
+        tuple(options.box) if options.box else None,
+    )
+    spec = _spec(options, prompt)
+    image = inputs.read_image(options.image)
+    mask = inputs.read_mask(options.mask) if options.mask else None
+    with ProgressBars() as bars:
+        result = reconstruct(image, spec, options.out, _loaded_models(options), mask, bars)
+    for warning in result.report["warnings"]:
+        print(f"unocclude: {warning}", file=sys.stderr)
+    print(json.dumps(result.report, indent=2) if options.json else f"Done: {options.out}")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from unocclude.demo import demo
+
+    demo(options.out)
+
+
+def _surface(options: argparse.Namespace) -> None:
+    from unocclude.models.profiles import pick_device
+    from unocclude.pipeline.export import write_glb
+    from unocclude.pipeline.surface import fit_surface
+    from unocclude.pipeline.texture import texture_surface
+    from unocclude.pipeline.view_files import load_views
+    from unocclude.progress_bars import ProgressBars
+
+    views, warnings = load_views(options.views)
+    with ProgressBars() as bars:
+        surface = fit_surface(views, options.preset, options.seed, pick_device(options.device), bars)
+    mesh = texture_surface(surface, views)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_glb(mesh, options.out, {"seed": options.seed, "preset": options.preset})
+    for warning in warnings:
+        print(f"unocclude: {warning}", file=sys.stderr)
+    facts = {"mesh": str(options.out), "faces": len(mesh.faces), "warnings": warnings}
+    print(json.dumps(facts, indent=2) if options.json else f"Done: {options.out}, {facts['faces']} faces")
+
+
+def _batch(options: argparse.Namespace) -> None:
+    from unocclude.batch import run_batch
+
+    run_batch(
+        options.source, options.out, lambda prompt: _spec(options, prompt), _loaded_models(options), options.resume
+    )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from unocclude.server import commands
+
+    if options.endpoint:
+        commands.serve(options.endpoint)
+    else:
+        commands.serve()
+
+
+def _backend_command(options: argparse.Namespace) -> None:
+    from unocclude.server import commands
+
+    {"status": commands.status, "jobs": commands.jobs, "stop": commands.stop}[options.command]()
+
+
+def _models(options: argparse.Namespace) -> None:
+    from unocclude.models import registry
+
+    print(registry.listing() if options.action == "list" else registry.licences())
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from unocclude.evaluation import completion, surface
+
+    {"completion": completion.evaluate, "surface": surface.evaluate}[options.suite](options.data, options.out)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from unocclude.training.run import run
+
+    run(options.what, options.config)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from unocclude.doctor import examine
+
+    print(examine())

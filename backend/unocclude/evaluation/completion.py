@@ -1,0 +1,155 @@
+"""How well hidden parts are imagined where the whole object is known: from the true visible mask and from one click."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as PilImage
+from tqdm import tqdm
+
+from unocclude.errors import InputError
+from unocclude.models.profiles import Models
+from unocclude.pipeline.complete import amodal_mask, complete
+from unocclude.pipeline.crop import crop_around, cut, uncut
+from unocclude.pipeline.inputs import read_image, read_mask
+from unocclude.pipeline.segment import Segmenter
+from unocclude.pipeline.types import Completion, Crop, Image, Mask
+from unocclude.protocol import Prompt
+
+SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scene. IoU against the true amodal mask, except `click_iou` (against the true visible mask).
+
+    `hidden_psnr`: the completions' mean colour over white against the true whole object, in the bounding box of the
+    hidden region, dB.
+    """
+
+    scene: str
+    visible_alone: float
+    amodal_from_mask: float
+    best_sample: float
+    hidden_psnr: float
+    click_iou: float
+    amodal_from_click: float
+
+
+def evaluate(data: Path, out: Path | None) -> dict[str, float]:
+    """Prints a table over every scene below `data`/objects and returns the means.
+
+    `data` holds objects/NAME/{amodal_mask.png, whole.png} and objects/NAME/SCENE/{scene.png, visible_mask.png,
+    point.json}. With `out`: completion.json and completion.png there. Raises InputError where there are no scenes.
+    """
+    scenes = sorted(p.parent for p in (data / "objects").glob("*/*/scene.png"))
+    if not scenes:
+        raise InputError(f"{data} has no objects/NAME/SCENE/scene.png.", "Name the folder that holds objects/.")
+    models = Models("bundled", torch.device("cpu"))
+    rows, pictures = [], []
+    for folder in tqdm(scenes, unit="scene"):
+        row, picture = _scene(folder, models)
+        rows.append(row)
+        pictures.append(picture)
+    names = [name for name in asdict(rows[0]) if name != "scene"]
+    print(" " * 34 + " ".join(f"{name:>17}" for name in names))
+    for row in rows:
+        print(f"{row.scene:<34}" + " ".join(f"{getattr(row, name):17.3f}" for name in names))
+    means = {name: float(np.nanmean([getattr(row, name) for row in rows])) for name in names}
+    print(f"{'mean':<34}" + " ".join(f"{means[name]:17.3f}" for name in names))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "completion.json").write_text(json.dumps({"mean": means, "rows": [asdict(r) for r in rows]}, indent=2))
+        PilImage.fromarray(np.concatenate(pictures)).save(out / "completion.png")
+    return means
+
+
+def _scene(folder: Path, models: Models) -> tuple[Row, Image]:
+    image, visible = read_image(folder / "scene.png"), read_mask(folder / "visible_mask.png")
+    own = folder / "amodal_mask.png"
+    truth = read_mask(own if own.exists() else folder.parent / "amodal_mask.png")
+    click = json.loads((folder / "point.json").read_text())
+    completions, crop = _imagined(image, visible, models)
+    amodal = amodal_mask(completions, visible, crop)
+    try:
+        clicked = (
+            Segmenter(models.segmenter(), models.device).embed(image).mask(Prompt(points=((click["x"], click["y"]),)))
+        )
+        from_click = _iou(amodal_mask(*_with_mask(image, clicked, models)), truth)
+        click_iou = _iou(clicked, visible)
+    except InputError:  # the click found nothing
+        clicked, from_click, click_iou = np.zeros_like(visible), 0.0, 0.0
+    whole = None if own.exists() else np.asarray(PilImage.open(folder.parent / "whole.png"))
+    row = Row(
+        f"{folder.parent.name}/{folder.name}",
+        _iou(visible, truth),
+        _iou(amodal, truth),
+        max(_iou(amodal_mask([c], visible, crop), truth) for c in completions),
+        float("nan") if whole is None else _hidden_psnr(completions, crop, whole, truth & ~visible),
+        click_iou,
+        from_click,
+    )
+    return row, _strip(image, visible, amodal, truth, clicked, completions)
+
+
+def _imagined(image: Image, visible: Mask, models: Models) -> tuple[list[Completion], Crop]:
+    crop = crop_around(visible)
+    profile = models.profile
+    completions = complete(
+        image,
+        visible,
+        crop,
+        models.completion(),
+        samples=SAMPLES,
+        steps=profile.completion_steps,
+        guidance=profile.completion_guidance,
+        seed=0,
+    )
+    return completions, crop
+
+
+def _with_mask(image: Image, visible: Mask, models: Models) -> tuple[list[Completion], Mask, Crop]:
+    completions, crop = _imagined(image, visible, models)
+    return completions, visible, crop
+
+
+def _iou(a: Mask, b: Mask) -> float:
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+def _hidden_psnr(completions: list[Completion], crop: Crop, whole: Image, hidden: Mask) -> float:
+    rows, columns = np.flatnonzero(hidden.any(axis=1)), np.flatnonzero(hidden.any(axis=0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    wanted = _on_white(whole)[box]
+    made = np.mean([_on_white(uncut(c.rgba, crop, hidden.shape))[box] for c in completions], axis=0)
+    return float(-10 * np.log10(max(((made - wanted) ** 2).mean(), 1e-10)))
+
+
+def _on_white(rgba: Image) -> np.ndarray:
+    alpha = rgba[..., 3:] / 255.0
+    return rgba[..., :3] / 255.0 * alpha + 1 - alpha
+
+
+def _strip(
+    image: Image,
+    visible: Mask,
+    amodal: Mask,
+    truth: Mask,
+    clicked: Mask,
+    completions: list[Completion],
+    size: int = 128,
+) -> Image:
+    """Scene, clicked mask, amodal mask (green right, red missed, blue too much), completions."""
+    compared = np.stack([truth & ~amodal, truth & amodal, amodal & ~truth], -1)
+    tiles = [image, _grey(visible), _grey(clicked), 255 * compared.astype(np.uint8)]
+    tiles += [np.round(255 * _on_white(c.rgba)).astype(np.uint8) for c in completions]
+    square = Crop(0, 0, max(image.shape[:2]), size)
+    return np.concatenate([cut(tile, Crop(0, 0, max(tile.shape[:2]), square.size)) for tile in tiles], axis=1)
+
+
+def _grey(mask: Mask) -> Image:
+    return np.repeat(255 * mask[..., None].astype(np.uint8), 3, -1)

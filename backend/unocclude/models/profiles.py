@@ -1,0 +1,129 @@
+"""Profiles: the same network classes with the bundled weights or with the official ones."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+import torch
+from torch import nn
+
+from unocclude.errors import InputError
+from unocclude.models.checkpoints import load_pix2gestalt, load_syncdreamer, read_checkpoint
+from unocclude.models.elevation import ElevationEstimator
+from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.registry import BUNDLED, official_path
+from unocclude.models.segmenter import PromptableSegmenter
+from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
+from unocclude.models.weights import load_bundled
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How a profile samples unless told otherwise."""
+
+    completion_steps: int
+    completion_guidance: float
+    view_steps: int
+    view_guidance: float
+
+
+PROFILES = {
+    "bundled": Profile(completion_steps=16, completion_guidance=1.5, view_steps=12, view_guidance=1.0),
+    "official": Profile(completion_steps=30, completion_guidance=2.0, view_steps=30, view_guidance=2.0),
+}
+
+
+def profile_named(name: str) -> Profile:
+    """Raises InputError for an unknown one."""
+    if name not in PROFILES:
+        raise InputError(f"There is no profile “{name}”.", f"Choose one of: {', '.join(PROFILES)}.")
+    return PROFILES[name]
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` takes the best there is. Raises InputError for one that this machine lacks."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, present in there.items() if present))
+    if not there.get(name, False):
+        raise InputError(f"There is no device “{name}” here.", "Use --device auto or --device cpu.")
+    return torch.device(name)
+
+
+class Models:
+    """The networks of one profile on one device, each loaded when a stage first asks for it.
+
+    Official networks are large, so only the one in use stays loaded.
+    """
+
+    def __init__(self, profile: str, device: torch.device, weights: Path | None = None) -> None:
+        """`weights`: the folder of the official files. Raises InputError for an unknown profile."""
+        self.name = profile
+        self.profile = profile_named(profile)
+        self.device = device
+        self._weights = weights
+        self._loaded: dict[Path, nn.Module] = {}
+        self._hashes: dict[str, str] = {}
+
+    def require(self, stages: Sequence[str]) -> None:
+        """Raises ModelsMissingError, before any work is done, if the weights of one of these stages are not there."""
+        if self.name == "official":
+            for stage in stages:
+                if stage != "mesh":
+                    official_path(stage, self._weights)
+
+    def segmenter(self) -> PromptableSegmenter:
+        return self._network("segment", "segmenter", PromptableSegmenter, PromptableSegmenter.from_official)
+
+    def completion(self) -> Pix2Gestalt:
+        return self._network("complete", "completion", Pix2Gestalt, _official_pix2gestalt)
+
+    def views(self) -> SyncDreamer:
+        return self._network("views", "views", SyncDreamer, _official_syncdreamer)
+
+    def elevation(self) -> ElevationEstimator:
+        """Bundled in every profile: SyncDreamer's authors publish none."""
+        return self._kept(BUNDLED / "elevation.safetensors", lambda path: load_bundled(path, ElevationEstimator))
+
+    def hashes(self) -> dict[str, str]:
+        """sha256 of the weight files used so far, by name."""
+        return dict(self._hashes)
+
+    def _network(self, stage: str, bundled: str, kind: type[Network], official: Callable[[Path], Network]) -> Network:
+        if self.name == "bundled":
+            return self._kept(BUNDLED / f"{bundled}.safetensors", lambda path: load_bundled(path, kind))
+        path = official_path(stage, self._weights)
+        if path not in self._loaded:
+            self._loaded.clear()
+            gc.collect()
+        return self._kept(path, official)
+
+    def _kept(self, path: Path, load: Callable[[Path], Network]) -> Network:
+        if path not in self._loaded:
+            self._loaded[path] = load(path).to(self.device).eval()
+            self._hashes[path.name] = _sha256(path)
+        return cast(Network, self._loaded[path])
+
+
+def _official_pix2gestalt(path: Path) -> Pix2Gestalt:
+    network = Pix2Gestalt(Pix2GestaltConfig.official())
+    load_pix2gestalt(network, read_checkpoint(path))
+    return network
+
+
+def _official_syncdreamer(path: Path) -> SyncDreamer:
+    network = SyncDreamer(SyncDreamerConfig.official())
+    load_syncdreamer(network, read_checkpoint(path))
+    return network
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,125 @@
+"""Everything that is checked before any work is done: pictures, prompts and options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
+
+from unocclude.errors import InputError
+from unocclude.models.profiles import profile_named
+from unocclude.pipeline.types import Image, Mask
+from unocclude.protocol import STAGES, JobSpec, Preset
+
+LARGEST_PIXELS = 100_000_000
+SMALLEST_SIDE = 16
+MOST_SAMPLES = 16
+MOST_STEPS = 1000
+
+
+def read_image(path: Path) -> Image:
+    """(H, W, 3) uint8 as stored: no rotation by EXIF, transparency laid over white. Raises InputError."""
+    return as_image(_opened(path))
+
+
+def read_mask(path: Path) -> Mask:
+    """(H, W) bool: lighter than middle grey. Raises InputError."""
+    return np.asarray(_opened(path).convert("L")) > 127
+
+
+def as_image(picture: PilImage.Image) -> Image:
+    """(H, W, 3) uint8 of an opened picture of any mode. Raises InputError for one that is too small or too large."""
+    width, height = picture.size
+    if width * height > LARGEST_PIXELS:
+        raise InputError(
+            f"The image has {width} x {height} pixels; {LARGEST_PIXELS // 1_000_000} million are the most.",
+            "Scale it down.",
+        )
+    if min(width, height) < SMALLEST_SIDE:
+        raise InputError(
+            f"The image has only {width} x {height} pixels.", f"Use one of at least {SMALLEST_SIDE} pixels a side."
+        )
+    try:
+        if picture.mode.startswith("I"):  # 16-bit grey
+            deep = np.asarray(picture).astype(np.float32)
+            grey = np.clip(deep / 257, 0, 255).round().astype(np.uint8)
+            return np.repeat(grey[..., None], 3, -1)
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            layer = picture.convert("RGBA")
+            white = PilImage.new("RGBA", layer.size, "white")
+            return np.asarray(PilImage.alpha_composite(white, layer).convert("RGB"))
+        return np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"The image is damaged ({error}).", "Open it in an image editor and save it again.") from error
+
+
+def _opened(path: Path) -> PilImage.Image:
+    limit, PilImage.MAX_IMAGE_PIXELS = PilImage.MAX_IMAGE_PIXELS, None  # our own limit has a better message
+    try:
+        return PilImage.open(path)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}.", "Check the path.") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder.", "Name an image file.") from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path} is not an image that can be read.", "Use PNG, JPEG or another common format."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).", "Check its permissions.") from error
+    finally:
+        PilImage.MAX_IMAGE_PIXELS = limit
+
+
+def check(spec: JobSpec, image: Image, mask: Mask | None) -> None:
+    """Raises InputError, with the cure, for anything in a job that cannot be done as asked."""
+    height, width = image.shape[:2]
+    prompt = spec.prompt
+    if mask is None and not prompt.points and prompt.box is None:
+        raise InputError("Nothing says which object is meant.", "Give a --point on it, a --box around it, or a --mask.")
+    if mask is not None and mask.shape != (height, width):
+        raise InputError(
+            f"The mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}.",
+            "Give a mask of the image's size.",
+        )
+    if mask is not None and not mask.any():
+        raise InputError("The mask is empty.", "Paint the visible part of the object white.")
+    for x, y in (*prompt.points, *prompt.negatives):
+        if not (0 <= x < width and 0 <= y < height):
+            raise InputError(
+                f"The point {x:g} {y:g} lies outside the image.",
+                f"x goes from 0 to {width - 1}, y from 0 to {height - 1}, counted from the top left.",
+            )
+    if prompt.box is not None:
+        x0, y0, x1, y1 = prompt.box
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise InputError(
+                f"The box {x0:g} {y0:g} {x1:g} {y1:g} is not inside the image or is turned over.",
+                f"Give left, top, right, bottom within {width} x {height}.",
+            )
+    profile_named(spec.profile)
+    _within("samples", spec.samples, 1, MOST_SAMPLES)
+    if spec.choose is not None:
+        _within("choose", spec.choose, 0, spec.samples - 1)
+    if spec.steps is not None:
+        _within("steps", spec.steps, 1, MOST_STEPS)
+    if spec.guidance is not None:
+        _within("guidance", spec.guidance, 0, 20)
+    if spec.elevation is not None:
+        _within("elevation", spec.elevation, -90, 90)
+    _within("seed", spec.seed, 0, 2**31 - 1)
+    _one_of("preset", spec.preset, get_args(Preset))
+    _one_of("last stage", spec.to, STAGES)
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InputError(f"The {name} is {value:g}.", f"Choose it from {low:g} to {high:g}.")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"There is no {name} “{value}”.", f"Choose one of: {', '.join(choices)}.")
