@@ -15,6 +15,7 @@ from .core.link import Link
 from .core.session import Session
 from .picture import picture_file
 from .preferences import preferences
+from .properties import reference_image
 from .scene import may_place, place
 from .wire.errors import UnoccludeError
 
@@ -31,6 +32,7 @@ _backend_seen = 0.0
 def reconstruct(context: Context) -> Job:
     """Start the job that the scene's settings describe. Raises InputError where the image has no pixels."""
     settings = context.scene.unocclude
+    settings.image = reference_image(context)
     job = Job(settings.spec(), settings.image.name, context.scene.name)
     folder = Path(bpy.app.tempdir) / "unocclude" / job.id
     session.reconstruct(job, picture_file(settings.image), folder, python_or_reason(preferences().python))

@@ -6,6 +6,7 @@ from bpy.types import Context, Operator
 
 from . import jobs
 from .core.job import Phase
+from .properties import reference_image
 from .wire.errors import UnoccludeError
 
 
@@ -17,7 +18,7 @@ class UNOCCLUDE_OT_reconstruct(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        image = context.scene.unocclude.image
+        image = reference_image(context)
         if image is None:
             return _no(cls, "Choose a reference image first")
         if not any(not point.negative for point in image.unocclude.points):

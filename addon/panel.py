@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from bpy.types import Context, Image, Panel, UILayout
+import bpy
+from bpy.props import FloatProperty
+from bpy.types import Context, Image, Panel, SpaceImageEditor, UILayout, WindowManager
 
 from . import jobs
 from .core.job import Job, Phase
@@ -36,11 +38,12 @@ class _Main(_Section):
     bl_label = "Reconstruct occluded object"
 
     def draw(self, context: Context) -> None:
-        settings = context.scene.unocclude
         layout = self.layout
-        layout.template_ID(settings, "image", open="image.open")
-        if settings.image is not None:
-            _draw_points(layout, settings.image)
+        in_editor = isinstance(context.space_data, SpaceImageEditor)
+        owner = context.space_data if in_editor else context.scene.unocclude
+        layout.template_ID(owner, "image", open="image.open")
+        if owner.image is not None:
+            _draw_points(layout, owner.image, context)
         row = layout.row()
         row.scale_y = 1.6
         row.operator(UNOCCLUDE_OT_reconstruct.bl_idname, icon="MESH_MONKEY")
@@ -87,18 +90,19 @@ class _Backend(_Section):
             _draw_error(layout, jobs.session.backend_error, context)
 
 
-def _draw_points(layout: UILayout, image: Image) -> None:
+def _draw_points(layout: UILayout, image: Image, context: Context) -> None:
     marks = image.unocclude.marks()
     inside = sum(not mark.negative for mark in marks)
     column = layout.column(align=True)
     column.operator(UNOCCLUDE_OT_point.bl_idname, icon="RESTRICT_SELECT_OFF")
     row = column.row(align=True)
-    row.operator(UNOCCLUDE_OT_remove_point.bl_idname, text="Remove Last", icon="LOOP_BACK")
+    row.operator(UNOCCLUDE_OT_remove_point.bl_idname, text="Undo", icon="LOOP_BACK")
     row.operator(UNOCCLUDE_OT_clear_points.bl_idname, text="Clear", icon="TRASH")
     if marks:
-        layout.label(text=f"{inside} on the object, {len(marks) - inside} beside it", icon="DOT")
+        hint = f"{inside} on the object, {len(marks) - inside} beside it"
     else:
-        layout.label(text="Click on it; Ctrl-click beside it", icon="INFO")
+        hint = "Click on the object, Ctrl-click on what is not part of it"
+    _draw_text(layout, hint, context)
 
 
 def _draw_job(layout: UILayout, job: Job, context: Context) -> None:
@@ -127,12 +131,11 @@ def _draw_progress(box: UILayout, job: Job) -> None:
     if hasattr(box, "progress"):  # Blender 4.0 and up
         box.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
     else:
-        bar = box.split(factor=max(job.fraction, 0.01), align=True)
-        bar.scale_y = 0.5
-        bar.box().label()
-        bar.label()
-    if job.detail:
-        box.label(text=job.detail)
+        box.prop(bpy.context.window_manager, "unocclude_progress", slider=True)
+    details = box.column(align=True)
+    details.scale_y = 0.8
+    for detail in job.details:
+        details.label(text=detail)
     if job.preview is not None:
         box.template_icon(icon_value=icon_of(job.preview), scale=8)
     box.operator(UNOCCLUDE_OT_cancel.bl_idname, icon="CANCEL")
@@ -147,12 +150,13 @@ def _draw_error(layout: UILayout, error: UnoccludeError, context: Context) -> No
 
 
 def _draw_text(layout: UILayout, text: str, context: Context, icon: str = "NONE") -> None:
-    """Labels do not wrap by themselves; a letter is about 7 pixels wide."""
-    letters = max(12, int(context.region.width / (7 * context.preferences.system.ui_scale)) - 6)
+    """Labels do not wrap by themselves; a letter is about 6 pixels wide, the margins 40."""
+    width = context.region.width / context.preferences.system.ui_scale
+    letters = max(12, int((width - 40) / 6) - (0 if icon == "NONE" else 4))
     column = layout.column(align=True)
     column.scale_y = 0.8
     for number, line in enumerate(textwrap.wrap(text, letters)):
-        column.label(text=line, icon=icon if number == 0 else "NONE" if icon == "NONE" else "BLANK1")
+        column.label(text=line, icon="BLANK1" if number and icon != "NONE" else icon)
 
 
 class UNOCCLUDE_PT_image_editor(_Main, Panel):
@@ -191,3 +195,16 @@ CLASSES = (
     UNOCCLUDE_PT_view_3d_options,
     UNOCCLUDE_PT_view_3d_backend,
 )
+
+
+def _percent(_: WindowManager) -> float:
+    job = jobs.session.job
+    return 0.0 if job is None else 100 * job.fraction
+
+
+def register() -> None:
+    WindowManager.unocclude_progress = FloatProperty(name="", subtype="PERCENTAGE", min=0, max=100, get=_percent)
+
+
+def unregister() -> None:
+    del WindowManager.unocclude_progress

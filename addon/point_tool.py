@@ -10,6 +10,7 @@ from bpy.props import BoolProperty
 from bpy.types import Context, Event, Operator, SpaceImageEditor, WorkSpaceTool
 
 from .core.prompt import pixel_at
+from .properties import reference_image
 
 TOOL = "unocclude.point_tool"
 
@@ -54,7 +55,9 @@ class UNOCCLUDE_OT_remove_point(Operator):
         return _has_points(context)
 
     def execute(self, context: Context) -> set[str]:
-        points = context.scene.unocclude.image.unocclude.points
+        image = reference_image(context)
+        assert image is not None
+        points = image.unocclude.points
         points.remove(len(points) - 1)
         return {"FINISHED"}
 
@@ -71,7 +74,9 @@ class UNOCCLUDE_OT_clear_points(Operator):
         return _has_points(context)
 
     def execute(self, context: Context) -> set[str]:
-        context.scene.unocclude.image.unocclude.points.clear()
+        image = reference_image(context)
+        assert image is not None
+        image.unocclude.points.clear()
         return {"FINISHED"}
 
 
@@ -83,13 +88,14 @@ class UNOCCLUDE_OT_point(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        return context.window is not None and context.scene.unocclude.image is not None
+        return context.window is not None and reference_image(context) is not None
 
     def execute(self, context: Context) -> set[str]:
+        context.scene.unocclude.image = image = reference_image(context)
         area = _image_editor(context)
         space = area.spaces.active
         space.mode = "VIEW"
-        space.image = context.scene.unocclude.image
+        space.image = image
         region = next(region for region in area.regions if region.type == "WINDOW")
         with context.temp_override(area=area, region=region, space_data=space):
             bpy.ops.wm.tool_set_by_id(name=TOOL, space_type="IMAGE_EDITOR")
@@ -103,7 +109,7 @@ class UNOCCLUDE_point_tool(WorkSpaceTool):
     bl_idname = TOOL
     bl_label = "Point at the Object"
     bl_description = "Click on the half-hidden object. Ctrl-click on what does not belong to it"
-    bl_icon = "ops.generic.select"
+    bl_icon = "ops.generic.cursor"
     bl_cursor = "CROSSHAIR"
     bl_keymap = (
         (UNOCCLUDE_OT_add_point.bl_idname, {"type": "LEFTMOUSE", "value": "PRESS"}, None),
@@ -119,7 +125,7 @@ class UNOCCLUDE_point_tool(WorkSpaceTool):
 
 
 def _has_points(context: Context) -> bool:
-    image = context.scene.unocclude.image
+    image = reference_image(context)
     return image is not None and len(image.unocclude.points) > 0
 
 

@@ -13,7 +13,7 @@ from bpy.props import (
     IntProperty,
     PointerProperty,
 )
-from bpy.types import Context, Image, PropertyGroup, Scene
+from bpy.types import Context, Image, PropertyGroup, Scene, SpaceImageEditor
 
 from .core.prompt import Point, prompt_of
 from .wire.protocol import JobSpec
@@ -108,6 +108,13 @@ class ReconstructionSettings(PropertyGroup):
             preset=self.preset,
             seed=self.seed,
         )
+
+
+def reference_image(context: Context) -> Image | None:
+    """The one that an Image Editor shows; anywhere else, the scene's choice."""
+    if isinstance(context.space_data, SpaceImageEditor):
+        return context.space_data.image
+    return context.scene.unocclude.image
 
 
 CLASSES = (PromptPoint, ImagePrompt, ReconstructionSettings)

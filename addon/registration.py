@@ -14,7 +14,7 @@ _CLASSES = (
     *operators.CLASSES,
     *panel.CLASSES,
 )
-_PARTS = (properties, thumbnail, overlay, point_tool, jobs)
+_PARTS = (properties, thumbnail, overlay, point_tool, panel, jobs)
 
 
 def register() -> None:

@@ -120,15 +120,14 @@ class Job:
         return self.phase.value
 
     @property
-    def detail(self) -> str:
+    def details(self) -> list[str]:
         """Step and time left, as far as they are known."""
         event = self.event
         if self.phase is not Phase.RUNNING or event is None:
-            return ""
-        parts = [f"Step {event.step} of {event.total}"] if event.total else []
-        if event.eta is not None:
-            parts.append(f"about {duration(event.eta)} left")
-        return ", ".join(parts)
+            return []
+        steps = [f"Step {event.step} of {event.total}"] if event.total else []
+        left = [f"About {duration(event.eta)} left"] if event.eta is not None else []
+        return steps + left
 
 
 def duration(seconds: float) -> str:

@@ -156,10 +156,10 @@ def test_the_bar_counts_only_the_stages_ahead() -> None:
     assert one.fraction == 0.0
 
 
-def test_detail_tells_step_and_time_left() -> None:
+def test_details_tell_step_and_time_left() -> None:
     one = job()
     one.progress(event("running", "views", 3, 16, eta=130.0))
-    assert one.detail == "Step 3 of 16, about 2 min left"
+    assert one.details == ["Step 3 of 16", "About 2 min left"]
 
 
 @pytest.mark.parametrize(
