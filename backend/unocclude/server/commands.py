@@ -17,7 +17,7 @@ from unocclude.server.broker import Broker
 from unocclude.server.lock import HomeLock
 
 WEIGHTS = "UNOCCLUDE_WEIGHTS"
-"""Environment variable by which the workers learn the folder of the official weights."""
+"""Environment variable: the folder of the official weights, for the workers. No client can name a folder."""
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:*"
 DEFAULT_RUNNER = "unocclude.server.run_job:run_job"
 

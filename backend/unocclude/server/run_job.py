@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
 
 from unocclude.errors import InputError
 from unocclude.models.profiles import Models, pick_device
@@ -16,9 +17,7 @@ from unocclude.pipeline.inputs import as_image
 from unocclude.pipeline.reconstruct import reconstruct
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
-
-WEIGHTS = "UNOCCLUDE_WEIGHTS"
-"""Environment variable: the folder of the official weights. A client cannot name paths of this machine."""
+from unocclude.server.commands import WEIGHTS
 
 
 def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progress: Progress) -> None:
@@ -36,6 +35,16 @@ def _models(profile: str, device: str) -> Models:
 
 def _open(file: bytes, what: str) -> PilImage.Image:
     try:
-        return PilImage.open(io.BytesIO(file))
-    except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError) as error:
-        raise InputError(f"The {what} cannot be read as a picture ({error}).", "Use a PNG or a JPEG.") from error
+        picture = PilImage.open(io.BytesIO(file))
+        picture.load()
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"The {what} is not a picture that can be read.", "Use PNG, JPEG or another common format."
+        ) from error
+    except PilImage.DecompressionBombError as error:
+        raise InputError(f"The {what} has too many pixels.", "Scale it down.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"The {what} is damaged ({error}).", "Open it in an image editor and save it again."
+        ) from error
+    return picture

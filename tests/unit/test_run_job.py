@@ -1,0 +1,52 @@
+"""Files that came over the wire and are no usable pictures end as an error that a person can act on."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image as PilImage
+from unocclude.errors import InputError
+from unocclude.pipeline.types import no_progress
+from unocclude.protocol import JobSpec, Prompt
+from unocclude.server.run_job import run_job
+
+SPEC = JobSpec(prompt=Prompt(points=((8, 8),)), device="cpu")
+
+
+def png(size: tuple[int, int] = (64, 64)) -> bytes:
+    file = io.BytesIO()
+    PilImage.effect_noise(size, 64).save(file, "PNG")
+    return file.getvalue()
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A header of that size with hardly any data behind it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "words"),
+    [
+        (b"no picture", None, "image is not a picture"),
+        (png()[:300], None, "image is damaged"),
+        (png_that_claims(30_000, 30_000), None, "pixels"),
+        (png((1, 1)), None, "1 . 1 pixels"),
+        (png(), b"no picture", "mask is not a picture"),
+        (png(), png((32, 64)), "mask has"),
+    ],
+    ids=["no picture", "cut off", "too large", "too small", "no mask", "mask of another size"],
+)
+def test_a_bad_picture_is_refused_with_the_cure(tmp_path: Path, image: bytes, mask: bytes | None, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        run_job(SPEC, image, mask, tmp_path, no_progress)
+    assert caught.value.cure
+    assert list(tmp_path.iterdir()) == []
