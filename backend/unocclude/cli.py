@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run the backend")
     serve.add_argument("--endpoint", help="default: a free port of this machine only")
+    serve.add_argument("--weights", type=Path, metavar="DIR", help="folder of the official weights")
     serve.set_defaults(run=_serve)
     for name, help_text in (("status", "how the backend is"), ("jobs", "its jobs"), ("stop", "end it")):
         commands.add_parser(name, help=help_text).set_defaults(run=_backend_command, command=name)
@@ -201,10 +202,7 @@ def _batch(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     from unocclude.server import commands
 
-    if options.endpoint:
-        commands.serve(options.endpoint)
-    else:
-        commands.serve()
+    commands.serve(options.endpoint or commands.DEFAULT_ENDPOINT, options.weights)
 
 
 def _backend_command(options: argparse.Namespace) -> None:

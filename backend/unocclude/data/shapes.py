@@ -101,7 +101,7 @@ def _quad_faces(count: int) -> NDArray[np.int64]:
 
 
 def gable(size: Floats, ridge: float) -> Mesh:
-    """A drinks carton's top: a roof over a (x, y) rectangle, its ridge along x with a standing fin of height `ridge`."""
+    """A drinks carton's top: a roof over a (x, y) rectangle, a standing fin of height `ridge` along x on its ridge."""
     sx, sy, sz = np.asarray(size) / np.array([2, 2, 1])
     t = 0.06 * sy
     p = np.array(

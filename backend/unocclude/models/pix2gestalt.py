@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unocclude.models.autoencoder import LATENT_CHANNELS, Autoencoder, AutoencoderConfig
 from unocclude.models.image_encoder import ImageEncoder, ImageEncoderConfig
-from unocclude.models.schedule import TRAIN_TIMESTEPS, NoiseSchedule, ScheduleConfig
+from unocclude.models.schedule import NoiseSchedule, ScheduleConfig
 from unocclude.models.unet import UNetConfig
 
 
@@ -134,6 +134,7 @@ class Pix2Gestalt(nn.Module):
         picture: Tensor,
         generator: torch.Generator,
         min_snr_gamma: float | None = None,
+        high_noise_share: float = 0.0,
     ) -> Tensor:
         """Scalar loss of one batch, from latents that may have been computed beforehand.
 
@@ -143,7 +144,7 @@ class Pix2Gestalt(nn.Module):
         """
         batch = target.shape[0]
         drop = torch.rand(batch, generator=generator)
-        t = torch.randint(TRAIN_TIMESTEPS, (batch,), generator=generator).to(target.device)
+        t = self.schedule.draw_timesteps(batch, generator, high_noise_share).to(target.device)
         noise = torch.randn(target.shape, generator=generator).to(target)
         condition = self.training_condition(condition_latents, picture, drop.to(target.device))
         losses = self.denoising_losses(target, condition, t, noise)

@@ -15,7 +15,7 @@ from unocclude.cameras import AZIMUTHS, TARGET_ELEVATION, VIEW_COUNT, target_cam
 from unocclude.models.autoencoder import LATENT_CHANNELS, Autoencoder, AutoencoderConfig
 from unocclude.models.depth_attention import DepthConditionedUNet
 from unocclude.models.image_encoder import ImageEncoder, ImageEncoderConfig
-from unocclude.models.schedule import TRAIN_TIMESTEPS, NoiseSchedule, ScheduleConfig
+from unocclude.models.schedule import NoiseSchedule, ScheduleConfig
 from unocclude.models.unet import UNetConfig
 from unocclude.models.volumes import LATENT_STRIDE, VIEWPOINT_WIDTH, VolumeConfig, Volumes
 
@@ -208,6 +208,7 @@ class SyncDreamer(nn.Module):
         generator: torch.Generator,
         views_per_object: int = 1,
         min_snr_gamma: float | None = None,
+        high_noise_share: float = 0.0,
     ) -> Tensor:
         """Scalar loss of one batch, from latents that may have been computed beforehand.
 
@@ -218,7 +219,7 @@ class SyncDreamer(nn.Module):
         """
         batch, device = len(target), target.device
         drop = torch.rand(batch, generator=generator).to(device)
-        t = torch.randint(TRAIN_TIMESTEPS, (batch,), generator=generator).to(device)
+        t = self.schedule.draw_timesteps(batch, generator, high_noise_share).to(device)
         order = torch.rand(batch, VIEW_COUNT, generator=generator).argsort(dim=1)
         indices = order[:, :views_per_object].to(device)
         noise = torch.randn(target.shape, generator=generator).to(target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from PIL import Image as PilImage
@@ -12,12 +11,10 @@ from PIL import UnidentifiedImageError
 from unocclude.errors import InputError
 from unocclude.models.profiles import profile_named
 from unocclude.pipeline.types import Image, Mask
-from unocclude.protocol import STAGES, JobSpec, Preset
+from unocclude.protocol import JobSpec
 
 LARGEST_PIXELS = 100_000_000
 SMALLEST_SIDE = 16
-MOST_SAMPLES = 16
-MOST_STEPS = 1000
 
 
 def read_image(path: Path) -> Image:
@@ -76,6 +73,8 @@ def _opened(path: Path) -> PilImage.Image:
 
 def check(spec: JobSpec, image: Image, mask: Mask | None) -> None:
     """Raises InputError, with the cure, for anything in a job that cannot be done as asked."""
+    spec.check()
+    profile_named(spec.profile)
     height, width = image.shape[:2]
     prompt = spec.prompt
     if mask is None and not prompt.points and prompt.box is None:
@@ -100,26 +99,3 @@ def check(spec: JobSpec, image: Image, mask: Mask | None) -> None:
                 f"The box {x0:g} {y0:g} {x1:g} {y1:g} is not inside the image or is turned over.",
                 f"Give left, top, right, bottom within {width} x {height}.",
             )
-    profile_named(spec.profile)
-    _within("samples", spec.samples, 1, MOST_SAMPLES)
-    if spec.choose is not None:
-        _within("choose", spec.choose, 0, spec.samples - 1)
-    if spec.steps is not None:
-        _within("steps", spec.steps, 1, MOST_STEPS)
-    if spec.guidance is not None:
-        _within("guidance", spec.guidance, 0, 20)
-    if spec.elevation is not None:
-        _within("elevation", spec.elevation, -90, 90)
-    _within("seed", spec.seed, 0, 2**31 - 1)
-    _one_of("preset", spec.preset, get_args(Preset))
-    _one_of("last stage", spec.to, STAGES)
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise InputError(f"The {name} is {value:g}.", f"Choose it from {low:g} to {high:g}.")
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"There is no {name} “{value}”.", f"Choose one of: {', '.join(choices)}.")

@@ -50,9 +50,7 @@ def reconstruct(
 
     with report.timed("segment"):
         progress("segment", 0, 1)
-        visible = mask
-        if visible is None:
-            visible = Segmenter(models.segmenter(), models.device).embed(image).mask(spec.prompt)
+        visible = _segmented(image, spec, models) if mask is None else mask
         progress("segment", 1, 1)
     folder.mask("visible_mask.png", visible)
     if spec.to == "segment":
@@ -111,3 +109,7 @@ def reconstruct(
     report.scores |= {"faces": len(mesh.faces), "silhouette_iou": round(silhouette_iou(surface, front), 4)}
     shown |= {"mesh": mesh}
     return finish()
+
+
+def _segmented(image: Image, spec: JobSpec, models: Models) -> Mask:
+    return Segmenter(models.segmenter(), models.device).embed(image).mask(spec.prompt)

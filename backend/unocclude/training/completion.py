@@ -20,6 +20,7 @@ from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to
 
 BATCH = 16
 VALIDATION = 48
+HIGH_NOISE_SHARE = 0.5
 CONTEXT_SIZE = 128
 """Side of the stored pictures that the image encoder sees."""
 
@@ -47,6 +48,7 @@ class CompletionTask:
             condition,
             picture / 127.5 - 1,
             torch.Generator().manual_seed(int(rng.integers(2**62))),
+            high_noise_share=HIGH_NOISE_SHARE,
         )
 
     def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:

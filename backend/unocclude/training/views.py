@@ -24,6 +24,7 @@ from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to
 BATCH = 6
 VIEWS_PER_OBJECT = 3
 VALIDATION = 6
+HIGH_NOISE_SHARE = 0.7
 INPUT_SIZE = 200
 """Pixels of the input object's longer side, of 256."""
 CONTEXT_SIZE = 128
@@ -54,6 +55,7 @@ class ViewsTask:
             elevation,
             torch.Generator().manual_seed(int(rng.integers(2**62))),
             views_per_object=VIEWS_PER_OBJECT,
+            high_noise_share=HIGH_NOISE_SHARE,
         )
 
     def _examples(self, rows: Tensor, queries: Tensor, device: torch.device) -> tuple[Tensor, ...]:
@@ -73,7 +75,7 @@ class ViewsTask:
         rows = torch.arange(self._kept, self._kept + VALIDATION)
         target, latents, picture, elevation = self._examples(rows, torch.zeros_like(rows), device)
         condition = InputCondition(latents, averaged.image_encoder(picture), elevation)
-        views = DPMSolver(averaged.schedule, steps=12).sample(
+        views = DPMSolver(averaged.schedule, steps=6).sample(
             lambda x, t: averaged.denoise(x, t, condition, 1.0),
             shape=tuple(target.shape),
             noise=gaussian(torch.Generator().manual_seed(0), device),

@@ -1,0 +1,74 @@
+"""From imagined pictures to a completion that keeps the photograph, and to the amodal mask."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from unocclude.errors import InputError
+from unocclude.pipeline.complete import _with_photograph, _without_specks, amodal_mask, most_agreed
+from unocclude.pipeline.crop import crop_around, cut, cut_mask, uncut
+from unocclude.pipeline.types import Completion, Crop
+
+
+def square(size: int, low: int, high: int) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    mask[low:high, low:high] = True
+    return mask
+
+
+def picture(mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.dstack([np.broadcast_to(np.uint8(colour), (*mask.shape, 3)), 255 * mask.astype(np.uint8)])
+
+
+def test_the_crop_holds_the_visible_part_with_room_around() -> None:
+    mask = square(300, 100, 160)
+    crop = crop_around(mask)
+    assert crop.side == round(60 * 1.7)
+    assert abs(crop.left + crop.side / 2 - 130) <= 1
+    assert cut_mask(mask, crop).mean() == pytest.approx(1 / 1.7**2, rel=0.05)
+
+
+def test_an_empty_mask_has_no_crop() -> None:
+    with pytest.raises(InputError, match="empty"):
+        crop_around(np.zeros((20, 20), bool))
+
+
+def test_a_crop_beyond_the_image_comes_back_to_it() -> None:
+    mask = square(100, 0, 50)
+    crop = Crop(-30, -30, 110, 256)
+    assert cut(np.zeros((100, 100, 3), np.uint8), crop).shape == (256, 256, 3)
+    back = uncut(255 * cut_mask(mask, crop).astype(np.uint8), crop, mask.shape) > 127
+    assert (back & mask).sum() / (back | mask).sum() > 0.98
+
+
+def test_half_of_the_votes_are_enough() -> None:
+    crop, nothing = Crop(0, 0, 256), np.zeros((256, 256), bool)
+    small, large = square(256, 100, 150), square(256, 80, 200)
+    completions = [Completion(picture(m, (9, 9, 9))) for m in (small, small, large, large)]
+    assert np.array_equal(amodal_mask(completions, nothing, crop), large)
+    assert np.array_equal(amodal_mask(completions[:3], nothing, crop), small)
+    visible = square(256, 10, 20)
+    assert amodal_mask(completions, visible, crop)[15, 15]
+    assert most_agreed(completions[1:], small, crop) == 0
+
+
+def test_specks_go_and_the_touching_part_stays() -> None:
+    crop, visible = Crop(0, 0, 256), square(256, 90, 130)
+    rgba = picture(square(256, 80, 200) | square(256, 10, 16), (50, 60, 70))
+    cleaned = _without_specks(rgba, visible, crop)[..., 3] > 127
+    assert cleaned[150, 150]
+    assert not cleaned[12, 12]
+
+
+def test_the_photograph_stays_where_it_shows_and_its_colour_goes_on() -> None:
+    crop, visible = Crop(0, 0, 512), np.zeros((512, 512), bool)
+    visible[100:260, 150:350] = True
+    image = np.random.default_rng(0).integers(90, 110, (512, 512, 3)).astype(np.uint8)
+    imagined = np.zeros((256, 256, 4), np.uint8)
+    imagined[50:200, 75:175] = (60, 60, 60, 255)
+    rgba = _with_photograph(imagined, image, visible, crop)
+    assert rgba.shape == (512, 512, 4)
+    inner = (slice(120, 240), slice(170, 330))
+    assert np.array_equal(rgba[inner][..., :3], image[inner])
+    assert abs(float(rgba[330, 250, 0]) - 100) < 8  # hidden, imagined too dark, brought to the photograph's tone
+    assert (rgba[..., 3] > 127)[visible].all()

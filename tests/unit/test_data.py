@@ -1,0 +1,89 @@
+"""Procedural data: exact, varied, the same for the same seed, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("embreex", reason="rendering needs the `train` extra")
+
+from unocclude import cameras
+from unocclude.data import library
+from unocclude.data.backgrounds import Backgrounds
+from unocclude.data.library import ObjectLibrary, render_object, write_library
+from unocclude.data.objects import FAMILIES, PaintedObject, merge, random_object
+from unocclude.data.pairs import draw_pair
+from unocclude.data.renderer import ObjectRenderer, random_lighting
+from unocclude.data.scenes import SceneMaker
+
+
+def painted(family: str, seed: int) -> PaintedObject:
+    return merge(family, FAMILIES[family][0](np.random.default_rng(seed)), np.eye(3))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_fills_the_unit_cube_and_is_seen(family: str) -> None:
+    for seed in range(3):
+        thing = painted(family, seed)
+        extent = np.ptp(thing.vertices, axis=0)
+        assert extent.max() == pytest.approx(1)
+        assert np.abs(thing.vertices).max() == pytest.approx(0.5)
+        picture = ObjectRenderer(thing, random_lighting(np.random.default_rng(0))).render(0, 20, 64)
+        assert (picture.rgba[..., 3] == 255).mean() > 0.01
+        assert np.array_equal(picture.depth > 0, picture.rgba[..., 3] > 0)
+
+
+def test_depth_and_silhouette_agree_with_the_camera() -> None:
+    """Every drawn pixel, taken back to the world by its depth, lies on the object's bounding box or inside."""
+    picture = ObjectRenderer(painted("box", 1), random_lighting(np.random.default_rng(0))).render(40, 30, 128)
+    rows, columns = np.nonzero(picture.depth)
+    z = picture.depth[rows, columns]
+    k, pose = cameras.intrinsics(128), cameras.world_to_camera(40, 30)
+    seen = np.stack([(columns + 0.5 - 64) / k[0, 0] * z, (rows + 0.5 - 64) / k[1, 1] * z, z], -1)
+    world = (seen - pose[:, 3]) @ pose[:, :3]
+    assert np.abs(world).max() < 0.5 + 1e-4
+
+
+def test_the_same_seed_makes_the_same_object() -> None:
+    a, b, c = render_object(7, 3), render_object(7, 3), render_object(7, 4)
+    assert np.array_equal(a.queries, b.queries)
+    assert np.array_equal(a.targets, b.targets)
+    assert not np.array_equal(a.targets, c.targets)
+
+
+def test_objects_differ() -> None:
+    families = {random_object(np.random.default_rng(k)).family for k in range(60)}
+    assert len(families) >= len(FAMILIES) - 4
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("objects")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "OBJECTS_PER_SHARD", 4)
+        library._write_shard(folder, 5, 0)
+        library._write_shard(folder, 5, 1)
+    return folder
+
+
+def test_a_finished_shard_is_kept(shards: Path) -> None:
+    before = [p.stat().st_mtime_ns for p in sorted(shards.iterdir())]
+    assert list(write_library(shards, 2 * library.OBJECTS_PER_SHARD, 5, 1)) == []
+    assert [p.stat().st_mtime_ns for p in sorted(shards.iterdir())] == before
+
+
+def test_scenes_hide_what_was_asked_for(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "OBJECTS_PER_SHARD", 4)
+    scenes = SceneMaker(ObjectLibrary.in_folder(shards), Backgrounds([]))
+    for seed in range(4):
+        scene = scenes.draw(np.random.default_rng(seed))
+        hidden = 1 - scene.visible.sum() / scene.amodal.sum()
+        assert 0.2 <= hidden <= 0.7
+        assert not (scene.visible & scene.occluder).any()
+        assert not (scene.visible & ~scene.amodal).any()
+    pair, again = draw_pair(scenes, 1, 0), draw_pair(scenes, 1, 0)
+    assert np.array_equal(pair.image, again.image)
+    assert pair.whole.shape == (256, 256, 4)
+    assert set(np.unique(pair.visible)) == {0, 255}
