@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from unocclude.errors import ModelsMissingError
-from unocclude.models.segmenter import PromptableSegmenter, SegmenterConfig
+from unocclude.errors import InputError, ModelsMissingError
+from unocclude.models.registry import BUNDLED
+from unocclude.models.segmenter import EncodedImages, PromptableSegmenter, SegmenterConfig
+from unocclude.models.weights import load_bundled
 from unocclude.pipeline.segment import Segmenter
 from unocclude.pipeline.types import Image, Mask
+from unocclude.protocol import Prompt
 
 SMALL = SegmenterConfig(
     image_size=64,
@@ -24,6 +27,10 @@ SMALL = SegmenterConfig(
     decoder_mlp_width=32,
 )
 
+ROWS, COLUMNS = np.mgrid[:200, :300]
+DISC: Mask = (ROWS - 110) ** 2 + (COLUMNS - 110) ** 2 < 60**2
+PLANK: Mask = (COLUMNS > 130) & (COLUMNS < 190) & (ROWS > 20)
+
 
 @pytest.fixture
 def segmenter() -> Segmenter:
@@ -33,16 +40,11 @@ def segmenter() -> Segmenter:
 
 @pytest.fixture(scope="module")
 def picture() -> Image:
-    """A red disc on a blue wall beside a yellow square, 300 x 200."""
-    rows, columns = np.mgrid[:200, :300]
+    """A red disc on a blue wall, partly behind a yellow plank, 300 x 200."""
     image = np.full((200, 300, 3), (60, 80, 140), np.uint8)
-    image[disc(rows, columns)] = (200, 40, 30)
-    image[40:110, 200:270] = (220, 200, 60)
+    image[DISC] = (200, 40, 30)
+    image[PLANK] = (220, 200, 60)
     return image
-
-
-def disc(rows: np.ndarray, columns: np.ndarray) -> Mask:
-    return (rows - 110) ** 2 + (columns - 100) ** 2 < 55**2
 
 
 @pytest.mark.parametrize("size", ["b", "l", "h"])
@@ -62,10 +64,10 @@ def test_answers_are_those_of_the_published_predictor(segmenter: Segmenter, pict
     predictor.set_image(picture)
     wanted, ratings, _ = predictor.predict(np.array([[100.0, 110.0]]), np.array([1]), return_logits=True)
     embedded = segmenter.embed(picture)
-    torch.testing.assert_close(embedded.features, predictor.features)
+    torch.testing.assert_close(embedded.encoded.features, predictor.features)
     scale = 64 / 300
     masks, ours = segmenter.model.decode(
-        embedded.features, torch.tensor([[[100 * scale, 110 * (43 / 200)]]]), torch.tensor([[1]])
+        embedded.encoded, torch.tensor([[[100 * scale, 110 * (43 / 200)]]]), torch.tensor([[1]])
     )
     full = segmenter.model.postprocess_masks(masks[:, 1:], embedded.input_size, embedded.image_size)
     np.testing.assert_allclose(full[0].detach().numpy(), wanted, atol=1e-5)
@@ -85,30 +87,96 @@ def test_many_images_are_answered_as_one_by_one(segmenter: Segmenter) -> None:
 
 def test_padding_clicks_change_nothing(segmenter: Segmenter) -> None:
     """SAM itself pads a lone click, so one more padding click must differ from none, but not depend on its place."""
-    features = segmenter.model.encode(torch.rand(1, 3, 64, 64) * 255)
+    encoded = segmenter.model.encode(torch.rand(1, 3, 64, 64) * 255)
     click = torch.tensor([[[10.0, 20.0], [0.0, 0.0]]])
     moved = torch.tensor([[[10.0, 20.0], [50.0, 5.0]]])
     labels = torch.tensor([[1, -1]])
-    masks, _ = segmenter.model.decode(features, click, labels)
-    torch.testing.assert_close(masks, segmenter.model.decode(features, moved, labels)[0])
+    masks, _ = segmenter.model.decode(encoded, click, labels)
+    torch.testing.assert_close(masks, segmenter.model.decode(encoded, moved, labels)[0])
 
 
-def test_official_file_is_read_strictly(tmp_path: Path) -> None:
+def test_official_file_is_read_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SegmenterConfig, "official", classmethod(lambda cls, size: SMALL))
     with pytest.raises(ModelsMissingError, match="which SAM"):
         PromptableSegmenter.from_official(tmp_path / "sam.pth")
-    damaged = tmp_path / "sam_vit_b_01ec64.pth"
-    damaged.write_bytes(b"half a file")
+    path = tmp_path / "sam_vit_b_01ec64.pth"
+    path.write_bytes(b"half a file")
     with pytest.raises(ModelsMissingError, match="cannot be read"):
-        PromptableSegmenter.from_official(damaged)
-    torch.save({"pixel": torch.zeros(1)}, damaged)
-    with pytest.raises(ModelsMissingError, match="does not fit"):
-        PromptableSegmenter.from_official(damaged)
-
-
-def test_official_file_is_the_network_that_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SegmenterConfig, "official", classmethod(lambda cls, size: SMALL))
+        PromptableSegmenter.from_official(path)
     saved = PromptableSegmenter(SMALL)
-    torch.save(saved.state_dict(), tmp_path / "sam_vit_l_0b3195.pth")
-    loaded = PromptableSegmenter.from_official(tmp_path / "sam_vit_l_0b3195.pth")
+    torch.save({**saved.state_dict(), "more": torch.zeros(1)}, path)
+    with pytest.raises(ModelsMissingError, match="1 unexpected: more"):
+        PromptableSegmenter.from_official(path)
+    torch.save(saved.state_dict(), path)
     images = torch.rand(1, 3, 64, 64) * 255
-    torch.testing.assert_close(loaded.encode(images), saved.encode(images))
+    loaded = PromptableSegmenter.from_official(path)
+    torch.testing.assert_close(loaded.encode(images).features, saved.encode(images).features)
+
+
+def drawing(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, drawn: Mask) -> None:
+    """Makes every answer of the network this mask of 32 x 32 pixels."""
+    logits = torch.where(torch.from_numpy(drawn), 5.0, -5.0).expand(1, 4, -1, -1).clone()
+    monkeypatch.setattr(segmenter.model, "decode", lambda *_: (logits, torch.zeros(1, 4)))
+
+
+def test_mask_has_the_images_own_size_and_only_the_clicked_parts(
+    monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, picture: Image
+) -> None:
+    drawn = np.zeros((32, 32), bool)
+    drawn[2:8, 2:8] = drawn[2:8, 20:28] = drawn[15, 15] = True
+    drawing(monkeypatch, segmenter, drawn)
+    embedded = segmenter.embed(picture)
+    cell = 300 / 32
+    left = embedded.mask(Prompt(points=((5 * cell, 5 * cell),)))
+    assert left.shape == (200, 300)
+    assert left.dtype == np.bool_
+    assert left[: int(9 * cell), : int(9 * cell)].sum() == left.sum() > 0
+    both = embedded.mask(Prompt(points=((5 * cell, 5 * cell), (24 * cell, 5 * cell))))
+    assert both[int(5 * cell), int(24 * cell)]
+    assert not both[int(15.5 * cell), int(15.5 * cell)]
+    boxed = embedded.mask(Prompt(box=(0, 0, 300, 200)))
+    np.testing.assert_array_equal(boxed, both)
+
+
+def test_finding_nothing_is_said(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, picture: Image) -> None:
+    drawing(monkeypatch, segmenter, np.zeros((32, 32), bool))
+    with pytest.raises(InputError, match="draw a box") as caught:
+        segmenter.embed(picture).mask(Prompt(points=((10, 10),)))
+    assert caught.value.cure
+
+
+def test_further_clicks_do_not_encode_again(
+    monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, picture: Image
+) -> None:
+    runs: list[int] = []
+    encode = segmenter.model.encode
+
+    def counted(images: torch.Tensor) -> EncodedImages:
+        runs.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(segmenter.model, "encode", counted)
+    embedded = segmenter.embed(picture)
+    masks = [embedded.mask(Prompt(points=((x, 100.0),))) for x in (20.0, 150.0)]
+    assert runs == [1]
+    assert all(mask.shape == (200, 300) for mask in masks)
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Segmenter:
+    return Segmenter(load_bundled(BUNDLED / "segmenter.safetensors", PromptableSegmenter))
+
+
+def overlap(drawn: Mask, wanted: Mask) -> float:
+    return float((drawn & wanted).sum() / (drawn | wanted).sum())
+
+
+def test_bundled_weights_tell_the_object_from_its_occluder(bundled: Segmenter, picture: Image) -> None:
+    embedded = bundled.embed(picture)
+    visible = DISC & ~PLANK
+    disc = embedded.mask(Prompt(points=((90, 110),)))
+    assert overlap(disc, visible) > 0.7
+    assert overlap(embedded.mask(Prompt(points=((160, 100),))), PLANK) > 0.7
+    boxed = embedded.mask(Prompt(box=(50, 50, 131, 171)))
+    assert overlap(boxed, visible) > 0.7
+    np.testing.assert_array_equal(disc, bundled.embed(picture).mask(Prompt(points=((90, 110),))))

@@ -94,24 +94,39 @@ class SegmenterConfig:
         )
 
 
+@dataclass(frozen=True)
+class EncodedImages:
+    """What the decoder needs of B images: features (B, prompt_width, tokens, tokens), and with a stem two finer maps to
+    draw edges by, (B, prompt_width / 4, 2 tokens, 2 tokens) and (B, prompt_width / 8, 4 tokens, 4 tokens)."""
+
+    features: Tensor
+    details: tuple[Tensor, ...]
+
+
 class ConvolutionalStem(nn.Module):
     """Pictures to tokens through small convolutions: a transformer with little training sees edges sooner with them.
 
-    (Xiao et al. 2021, Early Convolutions Help Transformers See Better, arXiv 2106.14881)
+    (Xiao et al. 2021, Early Convolutions Help Transformers See Better, arXiv 2106.14881.) Its finer maps go to the mask
+    decoder, as in SAM 2 (Ravi et al. 2024, arXiv 2408.00714).
     """
 
-    def __init__(self, widths: tuple[int, ...], tokens_width: int) -> None:
+    def __init__(self, widths: tuple[int, ...], token_width: int, prompt_width: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        before = 3
-        for width in widths:
-            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.GroupNorm(8, width), nn.ReLU()]
-            before = width
-        self.layers = nn.Sequential(*layers, nn.Conv2d(before, tokens_width, 1))
+        before = (3, *widths)
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.GroupNorm(8, o), nn.ReLU())
+            for i, o in zip(before, widths, strict=False)
+        )
+        self.to_tokens = nn.Conv2d(widths[-1], token_width, 1)
+        self.coarse = nn.Conv2d(widths[-2], prompt_width // 4, 1)
+        self.fine = nn.Conv2d(widths[-3], prompt_width // 8, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) to (B, S / patch, S / patch, width)."""
-        return self.layers(images).permute(0, 2, 3, 1)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """(B, 3, S, S) to tokens (B, S / patch, S / patch, token_width) and the coarser and finer details."""
+        maps = [pixels]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return self.to_tokens(maps[-1]).permute(0, 2, 3, 1), (self.coarse(maps[-2]), self.fine(maps[-3]))
 
 
 class PromptableSegmenter(Sam):
@@ -151,9 +166,10 @@ class PromptableSegmenter(Sam):
                 iou_head_hidden_dim=config.prompt_width,
             ),
         )
-        if config.stem:
-            self.image_encoder.patch_embed = ConvolutionalStem(config.stem, config.width)
         self.config = config
+        self.stem = ConvolutionalStem(config.stem, config.width, config.prompt_width) if config.stem else None
+        if self.stem is not None:
+            self.image_encoder.patch_embed = nn.Identity()
 
     @classmethod
     def from_official(cls, path: Path) -> PromptableSegmenter:
@@ -168,31 +184,45 @@ class PromptableSegmenter(Sam):
         load(model, read_checkpoint(path), {name: Source(name) for name in model.state_dict()}, unused=NOTHING)
         return model.eval()
 
-    def encode(self, images: Tensor) -> Tensor:
-        """(B, 3, h, w) RGB in [0, 255], longer side image_size, to (B, prompt_width, tokens, tokens)."""
-        return self.image_encoder(self.preprocess(images))
+    def encode(self, images: Tensor) -> EncodedImages:
+        """(B, 3, h, w) RGB in [0, 255], longer side image_size."""
+        pixels = self.preprocess(images)
+        if self.stem is None:
+            return EncodedImages(self.image_encoder(pixels), ())
+        tokens, details = self.stem(pixels)
+        return EncodedImages(self.image_encoder(tokens), details)
 
     def decode(
-        self, embeddings: Tensor, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None = None
+        self, images: EncodedImages, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Masks for P separate prompts on each of B images.
 
-        embeddings (B, C, tokens, tokens); points (B * P, N, 2) and boxes (B * P, 4), image by image, in pixels of
-        the scaled image; labels (B * P, N): 1 on the object, 0 off it, -1 padding. Returns logits
-        (B * P, 4, mask_size, mask_size) and predicted IoUs (B * P, 4). Index 0 is the answer to several prompts,
-        1..3 are those to a single click.
+        points (B * P, N, 2) and boxes (B * P, 4), image by image, in pixels of the scaled image; labels (B * P, N):
+        1 on the object, 0 off it, -1 padding. Returns logits (B * P, 4, mask_size, mask_size) and predicted IoUs
+        (B * P, 4). Index 0 is the answer to several prompts, 1..3 are those to a single click.
         """
         sketch = self._sketch(points, labels, boxes) if self.config.sketched_prompts else None
         sparse, dense = self.prompt_encoder(None if points is None else (points, labels), boxes, sketch)
-        # SAM's decoder takes one image and adds the dense prompt to it. Adding the images to the dense prompt instead
-        # gives the same sum, and lets one call serve many images.
-        images = embeddings.repeat_interleave(len(sparse) // len(embeddings), dim=0)
-        return self.mask_decoder.predict_masks(
-            image_embeddings=torch.zeros_like(embeddings[:1]),
-            image_pe=self.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense + images,
+        count = len(sparse)
+        each = count // len(images.features)
+        decoder = self.mask_decoder
+        questions = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(count, -1, -1)
+        answers, seen = decoder.transformer(
+            images.features.repeat_interleave(each, dim=0) + dense,
+            self.prompt_encoder.get_dense_pe().expand(count, -1, -1, -1),
+            torch.cat([questions, sparse], dim=1),
         )
+        details = [detail.repeat_interleave(each, dim=0) for detail in images.details]
+        pixels = self._enlarged(seen.transpose(1, 2).unflatten(2, dense.shape[2:]), details)
+        drawers = decoder.output_hypernetworks_mlps
+        weights = torch.stack([draw(answers[:, 1 + k]) for k, draw in enumerate(drawers)], dim=1)
+        return torch.einsum("pkc,pcyx->pkyx", weights, pixels), decoder.iou_prediction_head(answers[:, 0])
+
+    def _enlarged(self, seen: Tensor, details: list[Tensor]) -> Tensor:
+        """(P, C, t, t) to (P, C / 8, 4 t, 4 t), with the details of each size added."""
+        double, norm, bend, double_again, bend_again = self.mask_decoder.output_upscaling
+        coarse, fine = details or (0, 0)
+        return bend_again(double_again(bend(norm(double(seen) + coarse))) + fine)
 
     def _sketch(self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None) -> Tensor:
         """(P, 1, mask_size, mask_size) logits: a spot per click, positive or negative, and the box filled faintly.

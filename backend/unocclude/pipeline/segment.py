@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from unocclude.errors import InputError
-from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, PromptableSegmenter
+from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, EncodedImages, PromptableSegmenter
 from unocclude.pipeline.types import Image, Mask, Prompt
 
 SPECK_SHARE = 0.1
@@ -42,10 +42,10 @@ class Segmenter:
 
 @dataclass(frozen=True)
 class EmbeddedImage:
-    """An encoded image: the features (1, C, h, w), and its (height, width) at the encoder and as given."""
+    """An encoded image, and its (height, width) at the encoder and as given."""
 
     model: PromptableSegmenter
-    features: Tensor
+    encoded: EncodedImages
     input_size: tuple[int, int]
     image_size: tuple[int, int]
 
@@ -60,7 +60,7 @@ class EmbeddedImage:
             labels = torch.tensor([kinds], device=points.device)
         if prompt.box is not None:
             boxes = self._scaled([prompt.box[:2], prompt.box[2:]]).reshape(1, 4)
-        masks, ratings = self.model.decode(self.features, points, labels, boxes)
+        masks, ratings = self.model.decode(self.encoded, points, labels, boxes)
         # A single click is ambiguous: the model answers with several masks and rates them.
         ambiguous = len(clicks) == 1 and prompt.box is None
         logits = masks[0, 1 + int(ratings[0, 1:].argmax()) if ambiguous else 0]
@@ -80,7 +80,7 @@ class EmbeddedImage:
         """(N, 2) pixels of the image as the encoder saw it."""
         scale = [seen / given for seen, given in zip(self.input_size, self.image_size, strict=True)][::-1]
         scaled = torch.tensor(places, dtype=torch.float32).reshape(-1, 2) * torch.tensor(scale)
-        return scaled.to(self.features.device)
+        return scaled.to(self.model.device)
 
 
 def _parts_at(mask: Mask, places: NDArray[np.floating]) -> Mask:

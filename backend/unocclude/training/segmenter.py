@@ -21,7 +21,7 @@ from unocclude.pipeline.types import Image as Picture
 from unocclude.training.clicks import click_inside, corrective_click, loose_box
 from unocclude.training.scene_stock import CELL, SceneStock, draw_stock
 
-BATCH = 8
+BATCH = 4
 VALIDATION_SCENES = 250
 CENTRAL_CLICKS = 0.7
 """The share of first clicks near the middle of what is meant."""
