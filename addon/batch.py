@@ -90,12 +90,10 @@ def _outcome(session: Session, request: Request, out: Path, backend: str) -> Out
 
 def _reconstruct(session: Session, request: Request, folder: Path, backend: str) -> Job:
     """The job once its mesh has arrived. Raises what went wrong. No timers run without a window, so wait here."""
-    try:
-        picture = request.image.read_bytes()
-    except OSError as error:
-        raise InputError(f"{request.image} cannot be read ({error.strerror}).", "Give a picture file.") from None
+    picture = _file(request.image)
+    mask = None if request.mask is None else _file(request.mask)
     job = Job(request.spec, picture=request.image.name, scene="")
-    session.reconstruct(job, picture, folder, python_or_reason(backend))
+    session.reconstruct(job, picture, folder, python_or_reason(backend), mask)
     told = ""
     while job.phase is not Phase.ARRIVED:
         session.take_news()
@@ -107,3 +105,10 @@ def _reconstruct(session: Session, request: Request, folder: Path, backend: str)
         time.sleep(0.02)
     job.enter(Phase.PLACED)
     return job
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).", "Give a picture file.") from None

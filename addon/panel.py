@@ -203,7 +203,9 @@ def _percent(_: WindowManager) -> float:
 
 
 def register() -> None:
-    WindowManager.unocclude_progress = FloatProperty(name="", subtype="PERCENTAGE", min=0, max=100, get=_percent)
+    WindowManager.unocclude_progress = FloatProperty(
+        name="", subtype="PERCENTAGE", min=0, max=100, precision=0, get=_percent
+    )
 
 
 def unregister() -> None:

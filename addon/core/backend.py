@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..wire.connection import PYTHON_NOTE, home_folder
 from ..wire.errors import ServerUnavailableError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -14,8 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def find_python(chosen: str) -> Path:
-    """The backend's Python: the one chosen in the preferences, else the one that belongs to the source tree,
-    else to the `unocclude` command.
+    """The backend's Python: the one chosen in the preferences, else the one that ran it last, else the one that
+    belongs to the source tree, else to the `unocclude` command.
 
     `chosen` is a Python, the `unocclude` command beside one, or a virtual environment's folder; or empty.
     Raises ServerUnavailableError where there is none.
@@ -28,8 +29,8 @@ def find_python(chosen: str) -> Path:
             )
         return found
     command = shutil.which("unocclude")
-    for place in (REPOSITORY / ".venv", *([Path(command).resolve()] if command else [])):
-        found = next(_pythons_at(place), None)
+    for place in (_noted(), REPOSITORY / ".venv", command and Path(command).resolve()):
+        found = next(_pythons_at(place), None) if place else None
         if found is not None:
             return found
     raise ServerUnavailableError(
@@ -44,6 +45,14 @@ def python_or_reason(chosen: str) -> Path | ServerUnavailableError:
         return find_python(chosen)
     except ServerUnavailableError as error:
         return error
+
+
+def _noted() -> Path | None:
+    """What the backend wrote down when it ran last."""
+    try:
+        return Path((home_folder() / PYTHON_NOTE).read_text(encoding="utf-8"))
+    except OSError:
+        return None
 
 
 def _pythons_at(place: Path) -> Iterator[Path]:

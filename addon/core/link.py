@@ -34,7 +34,7 @@ PYZMQ_CURE = "Install the add-on from its zip, which brings pyzmq, or install py
 
 @dataclass(frozen=True)
 class Order:
-    """A job to be done. `picture` is an image file's bytes, `folder` is where its artifacts go.
+    """A job to be done. `picture` and `mask` are image files' bytes, `folder` is where the job's artifacts go.
 
     `python` is the backend's Python, to start it with where none runs, or the reason why there is none.
     """
@@ -44,6 +44,7 @@ class Order:
     picture: bytes
     folder: Path
     python: Path | UnoccludeError
+    mask: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Link:
             raise Cancelled("The job was cancelled.")
         self._news.put(Sending(order.job))
         with Client(self._home, timeout=TIMEOUT, patience=PATIENCE) as client:
-            client.submit(order.spec, order.picture, job=order.job)
+            client.submit(order.spec, order.picture, order.mask, order.job)
             self._follow(client, order.job)
             client.fetch(order.job, order.folder)
         return glb.read((order.folder / "mesh.glb").read_bytes())

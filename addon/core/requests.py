@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from ..wire.protocol import PRESETS, JobSpec
 
 @dataclass(frozen=True)
 class Request:
-    """One picture to reconstruct from. `name` names its folder and its .blend file."""
+    """One picture to reconstruct from. `name` names its folder and its .blend file.
+
+    `mask` is a picture of the visible part, where that is known; it replaces the segmentation.
+    """
 
     name: str
     image: Path
     spec: JobSpec
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,14 @@ def parse(arguments: Sequence[str]) -> Run:
         requests = read_manifest(given.manifest)
     else:
         prompt = {"points": given.point, "negatives": given.negative, "box": given.box}
-        options = {name: getattr(given, name) for name in _OPTIONS if getattr(given, name) is not None}
+        options = {name: getattr(given, name) for name in (*_OPTIONS, "mask") if getattr(given, name) is not None}
         requests = [_request({"image": str(given.image), **prompt, **options}, Path())]
     return Run(requests, given.out, given.backend)
 
 
 def read_manifest(path: Path) -> list[Request]:
-    """Each line is a JSON object: `image` (relative to the manifest), `points`, and as far as wanted `negatives`,
-    `box`, `name` and the other fields of JobSpec. Raises InputError, which names the line."""
+    """Each line is a JSON object: `image` (relative to the manifest), `point` or `points`, and as far as wanted
+    `negatives`, `box`, `mask`, `name` and the other fields of JobSpec. Raises InputError, which names the line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -62,7 +66,7 @@ def read_manifest(path: Path) -> list[Request]:
             reason = error.message if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             raise InputError(
                 f"Line {number} of {path} is not a request ({reason})",
-                'Write it like {"image": "cup.png", "points": [[120, 80]]}.',
+                'Write it like {"image": "cup.png", "point": [120, 80]}.',
             ) from None
     if not requests:
         raise InputError(f"The manifest {path} is empty.", "Write one JSON object per line.")
@@ -83,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--point", nargs=2, type=float, action="append", default=[], metavar=("X", "Y"))
     parser.add_argument("--negative", nargs=2, type=float, action="append", default=[], metavar=("X", "Y"))
     parser.add_argument("--box", nargs=4, type=float, metavar=("X0", "Y0", "X1", "Y1"))
+    parser.add_argument("--mask", help="picture of the visible part, white on black, instead of points")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--samples", type=int)
     parser.add_argument("--preset", choices=PRESETS)
@@ -99,8 +104,11 @@ def _request(values: dict[str, Any], folder: Path) -> Request:
     name = str(values.pop("name", image.stem))
     if name in {"", ".", ".."} or Path(name).name != name:
         raise InputError(f"{name!r} cannot be a folder's name.", "Give another name.")
+    mask = folder / values.pop("mask") if "mask" in values else None
+    if "point" in values:
+        values["points"] = [*values.get("points", []), values.pop("point")]
     prompt = {field: values.pop(field) for field in ("points", "negatives", "box") if field in values}
-    return Request(name, image, JobSpec.from_json({**values, "prompt": prompt}))
+    return Request(name, image, JobSpec.from_json({**values, "prompt": prompt}), mask)
 
 
 def _with_distinct_names(requests: list[Request]) -> list[Request]:
@@ -113,5 +121,5 @@ def _with_distinct_names(requests: list[Request]) -> list[Request]:
             number += 1
             name = f"{request.name}-{number}"
         taken.add(name)
-        distinct.append(Request(name, request.image, request.spec))
+        distinct.append(replace(request, name=name))
     return distinct

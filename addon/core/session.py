@@ -37,12 +37,19 @@ class Session:
     def expects_news(self) -> bool:
         return (self.busy and not self.waits_for_artist) or self._questions > 0
 
-    def reconstruct(self, job: Job, picture: bytes, folder: Path, python: Path | UnoccludeError) -> None:
-        """Hand the job in. Raises ValueError while another one is under way."""
+    def reconstruct(
+        self,
+        job: Job,
+        picture: bytes,
+        folder: Path,
+        python: Path | UnoccludeError,
+        mask: bytes | None = None,
+    ) -> None:
+        """Hand the job in, see `Order`. Raises ValueError while another one is under way."""
         if self.busy:
             raise ValueError("one job at a time")
         self.job = job
-        self._link.do(Order(job.id, job.spec, picture, folder, python))
+        self._link.do(Order(job.id, job.spec, picture, folder, python, mask))
 
     def cancel(self) -> None:
         if self.job is not None and self.job.cancellable:

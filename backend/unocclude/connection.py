@@ -12,6 +12,8 @@ from pathlib import Path
 from .errors import ServerUnavailableError
 
 START_IT = "Start it with `unocclude serve`."
+PYTHON_NOTE = "python.txt"
+"""File in the home folder: the Python that the backend ran with last, for those who want to start it again."""
 
 
 def home_folder() -> Path:

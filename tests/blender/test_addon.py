@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,10 @@ def test_whole_job(run: Callable, dist: Path, backend: Path, tmp_path: Path) -> 
     received = tmp_path / "received"
     run("whole_job.py", dist, received)
     assert _pixels(received).shape == (40, 60, 3)
+
+
+def test_backend_life(run: Callable, dist: Path) -> None:
+    run("backend_life.py", dist, sys.executable)
 
 
 def test_disturbances(run: Callable, dist: Path, backend: Path) -> None:

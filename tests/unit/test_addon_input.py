@@ -63,13 +63,14 @@ def test_command_line_without_one_thing_to_do(line: str) -> None:
 
 def test_manifest(tmp_path: Path) -> None:
     lines = [
-        {"image": "cup.png", "points": [[1, 2]]},
+        {"image": "cup.png", "point": [1, 2], "mask": "cup-mask.png"},
         {"image": "other/cup.png", "points": [[3, 4]], "negatives": [[5, 6]], "seed": 9},
         {"image": "/far/can.png", "points": [[1, 1]], "box": [0, 0, 2, 2], "name": "tin"},
     ]
     (tmp_path / "m.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
     first, second, third = read_manifest(tmp_path / "m.jsonl")
-    assert (first.name, first.image) == ("cup", tmp_path / "cup.png")
+    assert (first.name, first.image, first.mask) == ("cup", tmp_path / "cup.png", tmp_path / "cup-mask.png")
+    assert first.spec.prompt.points == ((1.0, 2.0),)
     assert (second.name, second.spec.seed) == ("cup-2", 9)
     assert (third.name, third.image, third.spec.prompt.box) == ("tin", Path("/far/can.png"), (0, 0, 2, 2))
 
@@ -101,6 +102,11 @@ def test_find_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_python(str(tmp_path / "env")) == python
     assert find_python(str(python)) == python
     assert find_python(str(command)) == python
+    monkeypatch.setenv("UNOCCLUDE_HOME", str(tmp_path))
+    note = tmp_path / "python.txt"
+    note.write_text(str(python))
+    assert find_python("") == python
+    note.unlink()
     monkeypatch.setattr("addon.core.backend.REPOSITORY", tmp_path / "nowhere")
     monkeypatch.setenv("PATH", str(python.parent))
     assert find_python("") == python

@@ -7,11 +7,12 @@ import logging.handlers
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
 from unocclude.client import Client
-from unocclude.connection import Connection, home_folder
+from unocclude.connection import PYTHON_NOTE, Connection, home_folder, write_private
 from unocclude.errors import ServerUnavailableError
 from unocclude.server.broker import Broker
 from unocclude.server.lock import HomeLock
@@ -47,6 +48,7 @@ def serve(
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), lambda *_: broker.stop())
             broker.connection.save(home)
+            write_private(home / PYTHON_NOTE, sys.executable)
             print(f"Serving at {broker.connection.endpoint}, home folder {home}. Stop with Ctrl-C.", flush=True)
             broker.run()
         finally:

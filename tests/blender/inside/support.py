@@ -25,6 +25,8 @@ def arguments() -> list[str]:
 def install(dist: Path) -> None:
     """As a user does it: from the zip, through Blender's own installer."""
     if MODULE == CLASSIC:
+        # A distribution's Blender sees the system's packages; one from blender.org has no pyzmq.
+        sys.path[:] = [path for path in sys.path if not path.endswith("dist-packages")]
         (package,) = dist.glob("unocclude-*-classic.zip")
         bpy.ops.preferences.addon_install(filepath=str(package))
         bpy.ops.preferences.addon_enable(module=MODULE)

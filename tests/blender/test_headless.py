@@ -1,0 +1,85 @@
+"""Reconstruction without a window: one picture, many, and everything that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HERE, ROOT, Blender, execute
+from PIL import Image as Picture
+from scripted_backend import FAILING
+
+HEADLESS = ROOT / "addon" / "headless.py"
+
+Headless = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def headless(blender: Blender, user: Path, dist: Path) -> Headless:
+    """Run addon/headless.py from the source tree. The packages were built, so there are wheels of pyzmq."""
+    return lambda *arguments: execute(blender.script(HEADLESS, *arguments))
+
+
+@pytest.fixture
+def cup(tmp_path: Path) -> Path:
+    path = tmp_path / "cup.png"
+    Picture.fromarray(np.full((40, 60, 3), 128, np.uint8)).save(path)
+    return path
+
+
+def test_one_picture(headless: Headless, blender: Blender, backend: Path, cup: Path, tmp_path: Path) -> None:
+    done = headless("--image", cup, "--point", 20, 30, "--negative", 1, 2, "--mask", cup, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (told,) = json.loads((tmp_path / "out" / "summary.json").read_text())["pictures"]
+    assert (told["name"], told["ok"], told["vertices"], told["faces"]) == ("cup", True, 8, 12)
+    assert (tmp_path / "out" / "cup" / "received").read_bytes() == cup.read_bytes()
+    looked = execute(blender.script(HERE / "inside" / "look.py", told["blend"]))
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    assert "cup in Unocclude cup: 8 vertices, textured" in looked.stdout
+
+
+def test_many_pictures(headless: Headless, backend: Path, cup: Path, tmp_path: Path) -> None:
+    """One that fails does not stop the others."""
+    lines = [
+        {"image": "cup.png", "point": [20, 30]},
+        {"image": "cup.png", "point": [20, 30], "seed": FAILING},
+        {"image": "nowhere.png", "point": [1, 1]},
+        {"image": "cup.png", "points": [[1, 1]], "name": "last"},
+    ]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("\n".join(map(json.dumps, lines)))
+    done = headless(manifest, "--out", tmp_path / "out")
+    assert done.returncode == 2, done.stdout + done.stderr
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())["pictures"]
+    assert [(entry["name"], entry["ok"]) for entry in told] == [
+        ("cup", True),
+        ("cup-2", False),
+        ("nowhere", False),
+        ("last", True),
+    ]
+    assert (told[1]["error"], told[1]["cure"]) == ("There is nothing at the point.", "Click on the object.")
+    assert {path.name for path in (tmp_path / "out").rglob("*.blend")} == {"cup.blend", "last.blend"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--image", "CUP", "--point", "20", "30", "--seed", "-1", "--out", "OUT"], "seed"),
+        (["nowhere.jsonl", "--out", "OUT"], "nowhere.jsonl cannot be read"),
+        (["--out", "OUT"], "nothing to do"),
+        (["--image", "CUP", "--point", "20", "30", "--backend", "/nowhere", "--out", "OUT"], "no Python at /nowhere"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    headless: Headless, cup: Path, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    places = {"CUP": str(cup), "OUT": str(tmp_path / "out")}
+    done = headless(*(places.get(argument, argument) for argument in arguments))
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert says in line
+    assert not list(tmp_path.rglob("*.blend"))
