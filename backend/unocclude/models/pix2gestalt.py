@@ -85,9 +85,7 @@ class Pix2Gestalt(nn.Module):
         self.unet = config.unet.build(3 * LATENT_CHANNELS, LATENT_CHANNELS)
         self.autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
         self.image_encoder = ImageEncoder(config.image_encoder)
-        self.projection = nn.Linear(
-            config.image_encoder.embedding, config.unet.context, bias=config.projection_bias
-        )
+        self.projection = nn.Linear(config.image_encoder.embedding, config.unet.context, bias=config.projection_bias)
         self.schedule = NoiseSchedule(config.schedule)
 
     def encode_condition(self, picture: Tensor, mask: Tensor) -> CompletionCondition:
@@ -164,9 +162,7 @@ class Pix2Gestalt(nn.Module):
         context = self.projection(embedding).unsqueeze(1)
         return CompletionCondition(latents * keep_latents.reshape(-1, 1, 1, 1), context)
 
-    def denoising_losses(
-        self, target: Tensor, condition: CompletionCondition, t: Tensor, noise: Tensor
-    ) -> Tensor:
+    def denoising_losses(self, target: Tensor, condition: CompletionCondition, t: Tensor, noise: Tensor) -> Tensor:
         """(B,) mean squared errors of the prediction."""
         prediction = self.denoise(self.schedule.add_noise(target, noise, t), t, condition)
         return (prediction - self.schedule.target(target, noise, t)).square().mean(dim=(1, 2, 3))

@@ -18,6 +18,7 @@ from unocclude.models.input_view import prepare
 from unocclude.models.samplers import DPMSolver, gaussian
 from unocclude.models.syncdreamer import InputCondition, SyncDreamer, SyncDreamerConfig
 from unocclude.models.weights import save_bundled
+from unocclude.training.copy_start import start_as_copy
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards
 from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
 
@@ -36,6 +37,7 @@ class ViewsTask:
     def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder) -> None:
         config = replace(SyncDreamerConfig.bundled(), autoencoder=autoencoder.config)
         self.module = SyncDreamer(config)
+        start_as_copy(self.module.unet.base, config.autoencoder)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
         self._autoencoder = autoencoder.eval()
         shards = sorted(library.glob("objects_*.safetensors"))
@@ -75,7 +77,7 @@ class ViewsTask:
         rows = torch.arange(self._kept, self._kept + VALIDATION)
         target, latents, picture, elevation = self._examples(rows, torch.zeros_like(rows), device)
         condition = InputCondition(latents, averaged.image_encoder(picture), elevation)
-        views = DPMSolver(averaged.schedule, steps=6).sample(
+        views = DPMSolver(averaged.schedule, steps=2).sample(
             lambda x, t: averaged.denoise(x, t, condition, 1.0),
             shape=tuple(target.shape),
             noise=gaussian(torch.Generator().manual_seed(0), device),
