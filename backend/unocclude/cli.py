@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PRESETS = ("fast", "balanced", "quality")
 EVALUATIONS = ("completion", "surface")
-TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views")
+TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ SPARE = 0.1
 
 @torch.no_grad()
 def start_as_copy(unet: Any, autoencoder: AutoencoderConfig) -> None:
-    """For a diffusers UNet2DConditionModel whose first four input channels are noisy latents and the next four the plain latents to copy.
+    """For a diffusers UNet2DConditionModel whose first four input channels are noisy latents, the next four plain ones.
 
     Needs normalisation groups of at least three channels, four groups at least.
     """

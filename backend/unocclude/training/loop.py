@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from unocclude.models.weights import load_bundled
 from unocclude.pipeline.types import Image as Picture
 
 
@@ -80,15 +81,20 @@ class Averaged:
 def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: torch.device) -> None:
     """Trains from the last checkpoint in `folder` until `schedule.minutes` are used up, then exports to `bundled`.
 
+    Where there is no checkpoint, it begins with the weights in `bundled`, if there are any.
+
     `folder` gets checkpoint.pt, history.jsonl, loss.png and validation_*.png. A run that has used up its minutes goes
     on when the schedule grants more.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    module = task.module.to(device).train()
+    module = task.module
+    checkpoint = folder / "checkpoint.pt"
+    if bundled.exists() and not checkpoint.exists():
+        module.load_state_dict(load_bundled(bundled, type(module)).state_dict())
+    module.to(device).train()
     optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
     averaged = Averaged(module, schedule.decay)
     step, used = 0, 0.0
-    checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         module.load_state_dict(state["module"])

@@ -14,6 +14,7 @@ from unocclude.data.pairs import PairLibrary, write_pairs
 from unocclude.data.scenes import SceneMaker
 from unocclude.errors import InputError
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
+from unocclude.models.pix2gestalt import Pix2Gestalt
 from unocclude.models.profiles import pick_device
 from unocclude.models.registry import BUNDLED
 from unocclude.models.weights import load_bundled
@@ -24,6 +25,7 @@ from unocclude.training.loop import Schedule, Task, train
 from unocclude.training.segmenter import SegmenterTask
 from unocclude.training.views import ViewsTask
 
+STEPS = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views")
 DEFAULT = Path(__file__).parent / "default.toml"
 
 
@@ -64,8 +66,13 @@ def read_config(path: Path | None) -> TrainingConfig:
 
 
 def run(what: str, path: Path | None) -> None:
-    """Resumes where an earlier run of the same configuration stopped."""
+    """Resumes where an earlier run of the same configuration stopped. `all` is everything, in order."""
     config = read_config(path)
+    for step in STEPS if what == "all" else (what,):
+        _run(step, config)
+
+
+def _run(what: str, config: TrainingConfig) -> None:
     if what == "objects":
         _objects(config)
     elif what == "pairs":
@@ -92,6 +99,13 @@ def _scene_maker(config: TrainingConfig) -> SceneMaker:
     return SceneMaker(ObjectLibrary.in_folder(config.folder / "objects"), Backgrounds(list(config.photographs)))
 
 
+def _autoencoder(own: Path) -> Autoencoder:
+    """The one trained here, or else the one that the bundled completion model carries."""
+    if own.exists():
+        return load_bundled(own, Autoencoder)
+    return load_bundled(BUNDLED / "completion.safetensors", Pix2Gestalt).autoencoder
+
+
 def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
     folder = config.folder
     if what == "segmenter":
@@ -100,7 +114,7 @@ def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
         return ElevationTask(ObjectLibrary.in_folder(folder / "objects"))
     if what == "autoencoder":
         return AutoencoderTask(PairLibrary.in_folder(folder / "pairs"), AutoencoderConfig.bundled())
-    autoencoder = load_bundled(folder / "autoencoder.safetensors", Autoencoder).to(device)
+    autoencoder = _autoencoder(folder / "autoencoder.safetensors").to(device)
     if what == "completion":
         return CompletionTask(folder / "pairs", folder / "latents" / "pairs", autoencoder)
     return ViewsTask(folder / "objects", folder / "latents" / "objects", autoencoder)

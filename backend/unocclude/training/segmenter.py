@@ -69,7 +69,7 @@ class SegmenterTask:
         points = torch.from_numpy(np.concatenate([q.points for q in questions])).to(device)[:, None]
         encoded = self.module.encode(images)
         masks, ratings = self.module.decode(encoded, points, _positive(points))
-        first = _answer_loss(masks[:, 1:], ratings[:, 1:], wanted)
+        first = _answer_loss(masks[:, 1:], ratings[:, 1:], wanted) + _answer_loss(masks[:, :1], ratings[:, :1], wanted)
 
         again = slice(int(rng.integers(2)), None, 2)  # the objects or the occluders: a correction, or a box
         if rng.random() < 0.6:
@@ -84,7 +84,7 @@ class SegmenterTask:
         self, rng: np.random.Generator, points: Tensor, masks: Tensor, ratings: Tensor, wanted: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The first clicks and one more each, on the widest error of the mask that would have been shown."""
-        best = 1 + ratings[:, 1:].argmax(dim=1)
+        best = ratings.argmax(dim=1)
         drawn = (masks[torch.arange(len(masks)), best] > 0).cpu().numpy()
         pairs = zip(drawn, wanted.cpu().numpy() > 0.5, strict=True)
         clicks = [corrective_click(rng, own, target, CELL) for own, target in pairs]
@@ -96,7 +96,7 @@ class SegmenterTask:
         """Mean IoU of the answers to one central click and to a box, and 24 pictures with what one click gives."""
         assert isinstance(averaged, PromptableSegmenter)
         rng = np.random.default_rng(0)
-        overlaps: dict[str, list[float]] = {"click": [], "best of 3": [], "box": []}
+        overlaps: dict[str, list[float]] = {"click": [], "best of 4": [], "box": []}
         tiles: list[Picture] = []
         for index in range(0, len(self._validation)):
             image, shares = self._validation[index]
@@ -107,15 +107,15 @@ class SegmenterTask:
             points = torch.from_numpy(question.points).to(device)[:, None]
             wanted = torch.from_numpy(question.masks).to(device)[:, None] > 0.5
             masks, ratings = averaged.decode(encoded, points, _positive(points))
-            each = _overlap(masks[:, 1:] > 0, wanted)
-            chosen = ratings[:, 1:].argmax(dim=1, keepdim=True)
+            each = _overlap(masks > 0, wanted)
+            chosen = ratings.argmax(dim=1, keepdim=True)
             overlaps["click"] += each.gather(1, chosen)[::2, 0].tolist()
-            overlaps["best of 3"] += each.amax(dim=1)[::2].tolist()
+            overlaps["best of 4"] += each.amax(dim=1)[::2].tolist()
             boxes = [loose_box(rng, mask, CELL) for mask in question.masks > 0.5]
             masks_of_boxes, _ = averaged.decode(encoded, None, None, torch.tensor(boxes, device=device).float())
             overlaps["box"] += _overlap(masks_of_boxes[:, :1] > 0, wanted)[::2, 0].tolist()
             if len(tiles) < 24:
-                tiles.append(_tile(image, masks[0, 1 + chosen[0, 0]], question.points[0]))
+                tiles.append(_tile(image, masks[0, chosen[0, 0]], question.points[0]))
         figures = {name: round(float(np.mean(values)), 4) for name, values in overlaps.items()}
         return figures, np.concatenate([np.concatenate(tiles[row : row + 6], axis=1) for row in range(0, 24, 6)])
 
