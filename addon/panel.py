@@ -64,10 +64,9 @@ class _Options(_Section):
         layout.prop(settings, "profile")
         layout.prop(settings, "samples")
         layout.prop(settings, "seed")
-        layout.prop(settings, "estimate_elevation")
-        row = layout.row()
-        row.active = not settings.estimate_elevation
-        row.prop(settings, "elevation")
+        layout.row(heading="Elevation").prop(settings, "estimate_elevation")
+        if not settings.estimate_elevation:
+            layout.prop(settings, "elevation", text="Degrees")
 
 
 class _Backend(_Section):
@@ -79,12 +78,8 @@ class _Backend(_Section):
         layout = self.layout
         runs = jobs.session.backend_runs
         row = layout.row()
-        if runs:
-            row.label(text="Running", icon="CHECKMARK")
-            row.operator(UNOCCLUDE_OT_stop_backend.bl_idname)
-        else:
-            row.label(text="Not known yet" if runs is None else "Not running", icon="BLANK1")
-            row.operator(UNOCCLUDE_OT_start_backend.bl_idname)
+        row.label(text={None: "Not known", False: "Stopped", True: "Running"}[runs])
+        row.operator(UNOCCLUDE_OT_stop_backend.bl_idname if runs else UNOCCLUDE_OT_start_backend.bl_idname)
         layout.prop(preferences(), "python", text="Python")
         if jobs.session.backend_error is not None:
             _draw_error(layout, jobs.session.backend_error, context)
@@ -152,7 +147,7 @@ def _draw_error(layout: UILayout, error: UnoccludeError, context: Context) -> No
 def _draw_text(layout: UILayout, text: str, context: Context, icon: str = "NONE") -> None:
     """Labels do not wrap by themselves; a letter is about 6 pixels wide, the margins 40."""
     width = context.region.width / context.preferences.system.ui_scale
-    letters = max(12, int((width - 40) / 6) - (0 if icon == "NONE" else 4))
+    letters = max(12, int((width - 40) / 6) - (0 if icon == "NONE" else 7))
     column = layout.column(align=True)
     column.scale_y = 0.8
     for number, line in enumerate(textwrap.wrap(text, letters)):

@@ -84,12 +84,12 @@ class ReconstructionSettings(PropertyGroup):
         name="Seed", description="Another number gives another result, the same number the same one", min=0
     )
     estimate_elevation: BoolProperty(
-        name="Estimate Camera Height",
-        description="Let the backend judge from how far above the photograph looks at the object",
+        name="Estimate",
+        description="Let the backend judge by how many degrees the photograph looks down at the object",
         default=True,
     )
     elevation: FloatProperty(
-        name="Camera Height",
+        name="Elevation",
         description="Degrees by which the photograph looks down at the object",
         min=-90,
         max=90,

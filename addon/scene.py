@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 
 import bpy
 from bpy.types import Context, Image, Material, Mesh, Object, Scene, ViewLayer
@@ -43,8 +44,8 @@ def _mesh(textured: TexturedMesh, name: str) -> Mesh:
     mesh.loops.add(3 * faces)
     mesh.loops.foreach_set("vertex_index", textured.corners)
     mesh.polygons.add(faces)
-    mesh.polygons.foreach_set("loop_start", range(0, 3 * faces, 3))
-    mesh.polygons.foreach_set("loop_total", [3] * faces)
+    mesh.polygons.foreach_set("loop_start", array("i", range(0, 3 * faces, 3)))
+    mesh.polygons.foreach_set("loop_total", array("i", [3]) * faces)
     mesh.polygons.foreach_set("use_smooth", [True] * faces)
     mesh.uv_layers.new(name="UVMap").data.foreach_set("uv", textured.uvs)
     mesh.update(calc_edges=True)
