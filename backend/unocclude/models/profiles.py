@@ -35,7 +35,7 @@ class Profile:
 
 
 PROFILES = {
-    "bundled": Profile(completion_steps=16, completion_guidance=1.5, view_steps=12, view_guidance=1.0),
+    "bundled": Profile(completion_steps=4, completion_guidance=1.0, view_steps=1, view_guidance=1.0),
     "official": Profile(completion_steps=30, completion_guidance=2.0, view_steps=30, view_guidance=2.0),
 }
 

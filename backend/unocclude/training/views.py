@@ -77,7 +77,7 @@ class ViewsTask:
         rows = torch.arange(self._kept, self._kept + VALIDATION)
         target, latents, picture, elevation = self._examples(rows, torch.zeros_like(rows), device)
         condition = InputCondition(latents, averaged.image_encoder(picture), elevation)
-        views = DPMSolver(averaged.schedule, steps=2).sample(
+        views = DPMSolver(averaged.schedule, steps=1).sample(
             lambda x, t: averaged.denoise(x, t, condition, 1.0),
             shape=tuple(target.shape),
             noise=gaussian(torch.Generator().manual_seed(0), device),
