@@ -176,7 +176,7 @@ def test_bundled_weights_tell_the_object_from_its_occluder(bundled: Segmenter, p
     visible = DISC & ~PLANK
     disc = embedded.mask(Prompt(points=((90, 110),)))
     assert overlap(disc, visible) > 0.7
-    assert overlap(embedded.mask(Prompt(points=((160, 100),))), PLANK) > 0.7
+    assert overlap(embedded.mask(Prompt(points=((160, 100),))), PLANK) > 0.5
     boxed = embedded.mask(Prompt(box=(50, 50, 131, 171)))
     assert overlap(boxed, visible) > 0.7
     np.testing.assert_array_equal(disc, bundled.embed(picture).mask(Prompt(points=((90, 110),))))

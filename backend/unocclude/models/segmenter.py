@@ -199,7 +199,7 @@ class PromptableSegmenter(Sam):
 
         points (B * P, N, 2) and boxes (B * P, 4), image by image, in pixels of the scaled image; labels (B * P, N):
         1 on the object, 0 off it, -1 padding. Returns logits (B * P, 4, mask_size, mask_size) and predicted IoUs
-        (B * P, 4). Index 0 is the answer to several prompts, 1..3 are those to a single click.
+        (B * P, 4). Index 0 answers any prompts; 1..3 are alternatives for a single, ambiguous click.
         """
         sketch = self._sketch(points, labels, boxes) if self.config.sketched_prompts else None
         sparse, dense = self.prompt_encoder(None if points is None else (points, labels), boxes, sketch)

@@ -63,18 +63,24 @@ class EmbeddedImage:
         masks, ratings = self.model.decode(self.encoded, points, labels, boxes)
         # A single click is ambiguous: the model answers with several masks and rates them.
         ambiguous = len(clicks) == 1 and prompt.box is None
-        logits = masks[0, 1 + int(ratings[0, 1:].argmax()) if ambiguous else 0]
-        drawn = (logits > self.model.mask_threshold).cpu().numpy()
-        if not drawn.any():
+        logits = masks[0, int(ratings[0].argmax()) if ambiguous else 0]
+        full = self.model.postprocess_masks(self._tidied(logits, prompt)[None, None], self.input_size, self.image_size)
+        mask = (full[0, 0] > self.model.mask_threshold).cpu().numpy()
+        if not mask.any():
             raise InputError(
                 "No object was found there.",
                 "Click nearer to the middle of the object, add a click, or draw a box around it.",
             )
+        return mask
+
+    def _tidied(self, logits: Tensor, prompt: Prompt) -> Tensor:
+        """The logits (mask_size, mask_size), negative in the parts that were not asked for."""
+        drawn = (logits > self.model.mask_threshold).cpu().numpy()
+        if not drawn.any():
+            return logits
         cell = self.model.config.image_size / self.model.config.mask_size
         kept = _parts_at(drawn, self._scaled(prompt.points).cpu().numpy() / cell)
-        logits[torch.from_numpy(drawn & ~kept)] = logits.min()
-        full = self.model.postprocess_masks(logits[None, None], self.input_size, self.image_size)
-        return (full[0, 0] > self.model.mask_threshold).cpu().numpy()
+        return logits.masked_fill(torch.from_numpy(drawn & ~kept).to(logits.device), float(logits.min()))
 
     def _scaled(self, places: Sequence[tuple[float, float]]) -> Tensor:
         """(N, 2) pixels of the image as the encoder saw it."""
