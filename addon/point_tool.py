@@ -121,6 +121,7 @@ class UNOCCLUDE_point_tool(WorkSpaceTool):
             )
             for modifier in ("ctrl", "alt")
         ),
+        (UNOCCLUDE_OT_remove_point.bl_idname, {"type": "BACK_SPACE", "value": "PRESS"}, None),
     )
 
 

@@ -2,61 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from real_blenders import HERE, ROOT, Blender, blenders, execute
 from unocclude.client import Client
 from unocclude.errors import UnoccludeError
 from unocclude.launch import start_backend
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path.insert(0, str(HERE))
 
-from bpy_environments import VERSIONS, python_of  # noqa: E402
-
-
-@dataclass(frozen=True)
-class Blender:
-    """A Blender without a window: the program, or the Python that has the `bpy` module."""
-
-    name: str
-    command: list[str]
-
-    def script(self, path: Path, *arguments: object) -> list[str]:
-        return [*self.command, str(path), "--", *map(str, arguments)]
-
-
-def _blenders() -> list[object]:
-    program = shutil.which("blender")
-    classic = Blender("blender", [program or "", "-b", "--factory-startup", "--python-exit-code", "1", "--python"])
-    found = [
-        pytest.param(
-            classic,
-            id="blender",
-            marks=[] if program else pytest.mark.skip("no `blender` here: apt-get install blender"),
-        )
-    ]
-    for version in VERSIONS:
-        python = python_of(version)
-        mark = pytest.mark.skip(f"no bpy {version} here: python tests/blender/bpy_environments.py")
-        found.append(
-            pytest.param(
-                Blender(f"bpy-{version}", [str(python)]),
-                id=f"bpy-{version}",
-                marks=[] if python.exists() else mark,
-            )
-        )
-    return found
-
-
-@pytest.fixture(params=_blenders())
+@pytest.fixture(params=blenders())
 def blender(request: pytest.FixtureRequest) -> Blender:
     return request.param
 
@@ -104,9 +63,3 @@ def run(blender: Blender, user: Path) -> Callable[..., subprocess.CompletedProce
         return result
 
     return run
-
-
-def execute(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """PYTHONPATH is for the scripts' own support module; the add-on has to do without it."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE / "inside"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)

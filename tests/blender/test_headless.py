@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HERE, ROOT, Blender, execute
 from PIL import Image as Picture
+from real_blenders import HERE, ROOT, Blender, execute
 from scripted_backend import FAILING
 
 HEADLESS = ROOT / "addon" / "headless.py"

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HERE, ROOT, execute
 from PIL import Image as Picture
+from real_blenders import HERE, ROOT, execute
 from scripted_backend import STEADY
 
 TOOLS = ("blender", "Xvfb", "xdotool", "import")
