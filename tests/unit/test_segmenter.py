@@ -145,26 +145,26 @@ def test_finding_nothing_is_said(monkeypatch: pytest.MonkeyPatch, segmenter: Seg
     assert caught.value.cure
 
 
+@pytest.fixture(scope="module")
+def bundled() -> Segmenter:
+    return Segmenter(load_bundled(BUNDLED / "segmenter.safetensors", PromptableSegmenter))
+
+
 def test_further_clicks_do_not_encode_again(
-    monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, picture: Image
+    monkeypatch: pytest.MonkeyPatch, bundled: Segmenter, picture: Image
 ) -> None:
     runs: list[int] = []
-    encode = segmenter.model.encode
+    encode = bundled.model.encode
 
     def counted(images: torch.Tensor) -> EncodedImages:
         runs.append(len(images))
         return encode(images)
 
-    monkeypatch.setattr(segmenter.model, "encode", counted)
-    embedded = segmenter.embed(picture)
+    monkeypatch.setattr(bundled.model, "encode", counted)
+    embedded = bundled.embed(picture)
     masks = [embedded.mask(Prompt(points=((x, 100.0),))) for x in (20.0, 150.0)]
     assert runs == [1]
     assert all(mask.shape == (200, 300) for mask in masks)
-
-
-@pytest.fixture(scope="module")
-def bundled() -> Segmenter:
-    return Segmenter(load_bundled(BUNDLED / "segmenter.safetensors", PromptableSegmenter))
 
 
 def overlap(drawn: Mask, wanted: Mask) -> float:
