@@ -113,6 +113,12 @@ def test_lightning_checkpoints_open_without_running_code(tmp_path: Path, monkeyp
     assert torch.equal(checkpoints.read_checkpoint(tmp_path / "a.ckpt")["w"], weight)
 
 
+def test_checkpoints_of_the_older_format_open_too(tmp_path: Path) -> None:
+    weight = torch.arange(3.0)
+    torch.save({"w": weight}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert torch.equal(checkpoints.read_checkpoint(tmp_path / "old.pth")["w"], weight)
+
+
 class Hostile:
     def __reduce__(self) -> tuple[Any, ...]:
         return print, ("code of the file ran",)

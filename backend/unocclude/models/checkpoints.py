@@ -7,13 +7,17 @@ the file has a use or a known reason to be left out.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from unocclude.cameras import VIEW_COUNT, intrinsics, target_cameras
 from unocclude.errors import ModelsMissingError
@@ -46,6 +50,9 @@ SYNCDREAMER_UNUSED = re.compile(rf"{SCHEDULE_BUFFERS}|{POSTERIOR_BUFFERS}|clip_i
 ROUNDING = 1e-5
 """By how much the schedule and the cameras in a checkpoint may differ from ours."""
 
+TRAINING_PACKAGES = ("pytorch_lightning", "omegaconf")
+"""Their classes lie next to the tensors in checkpoints, for instance as keys of callback states."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -68,17 +75,21 @@ class CheckpointMismatchError(ModelsMissingError):
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict of a .ckpt, .pt or .safetensors file, on the CPU. Only tensors are unpickled, never
-    code.
+    """The state dict of a .ckpt, .pt or .safetensors file, on the CPU. Only tensors are unpickled, no code is
+    run.
 
-    Raises ModelsMissingError where the file is missing or damaged or would run code.
+    Raises ModelsMissingError where the file is missing or damaged, or names classes that no training leaves
+    behind.
     """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals([(_Placeholder, name) for name in HARMLESS_CLASSES]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, ValueError, EOFError, torch.serialization.pickle.UnpicklingError) as error:
+        zipped = zipfile.is_zipfile(path)
+        left = get_unsafe_globals_in_checkpoint(path) if zipped else []
+        stand_ins: list[Any] = [(_Placeholder, name) for name in left if name.partition(".")[0] in TRAINING_PACKAGES]
+        with torch.serialization.safe_globals(stand_ins):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         raise ModelsMissingError(
             f"The checkpoint {path.name} cannot be read: {str(error).splitlines()[0]}.",
             "Get the official file again and compare its size with the one at its origin.",
@@ -87,10 +98,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 class _Placeholder:
-    """Stands for the classes that PyTorch Lightning leaves in its checkpoints as keys of callback states."""
+    """Stands for any of those classes, whatever it was made from."""
 
-
-HARMLESS_CLASSES = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
 
 
 def load_pix2gestalt(module: Pix2Gestalt, state: StateDict) -> None:
