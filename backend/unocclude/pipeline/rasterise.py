@@ -53,30 +53,11 @@ def rasterise(
     """
     xy, z = project(vertices, world_to_camera, intrinsics)
     corners, inverse_z = xy[faces], 1.0 / np.maximum(z[faces], NEAR)
-    low = np.clip(np.ceil(corners.min(1) - 0.5), 0, size).astype(np.int64)
-    high = np.clip(np.floor(corners.max(1) - 0.5) + 1, 0, size).astype(np.int64)
-    span = np.maximum(high - low, 0)
-    span[z[faces].min(1) <= NEAR] = 0
-    visible = np.flatnonzero(span.prod(1))
-
-    hits: list[tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats]] = []
-    for chunk in _chunks(visible, span.prod(1)):
-        index = np.repeat(chunk, span[chunk].prod(1))
-        first = np.cumsum(span[chunk].prod(1)) - span[chunk].prod(1)
-        local = np.arange(len(index)) - np.repeat(first, span[chunk].prod(1))
-        column = low[index, 0] + local % span[index, 0]
-        row = low[index, 1] + local // span[index, 0]
-        weights = _barycentric(corners[index], column + 0.5, row + 0.5)
-        inside = weights.min(1) >= 0
-        weights, index = weights[inside], index[inside]
-        hits.append(
-            (
-                (row * size + column)[inside],
-                index,
-                weights,
-                (weights * inverse_z[index]).sum(1),
-            )
-        )
+    in_front = np.flatnonzero(z[faces].min(1) > NEAR)
+    hits = [
+        (pixel, in_front[index], weights, (weights * inverse_z[in_front[index]]).sum(1))
+        for pixel, index, weights in fragments(corners[in_front], size)
+    ]
 
     face = np.full(size * size, -1, np.int32)
     weights_of = np.zeros((size * size, 3), np.float32)
@@ -87,6 +68,30 @@ def rasterise(
         pixel, index, weights, nearness = pixel[order], index[order], weights[order], nearness[order]
         face[pixel], weights_of[pixel], depth[pixel] = index, weights, 1.0 / nearness
     return Raster(face.reshape(size, size), weights_of.reshape(size, size, 3), depth.reshape(size, size))
+
+
+def fragments(corners: Floats, size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Floats]]:
+    """The pixel centres (i + 0.5) that each 2-D triangle covers, in bounded portions.
+
+    corners (F, 3, 2) in pixels of a (size, size) picture. Gives (N,) pixel numbers `row * size + column`, (N,) triangle
+    numbers and (N, 3) barycentric weights.
+    """
+    low = np.clip(np.ceil(corners.min(1) - 0.5), 0, size).astype(np.int64)
+    high = np.clip(np.floor(corners.max(1) - 0.5) + 1, 0, size).astype(np.int64)
+    span = np.maximum(high - low, 0)
+    candidates = span.prod(1)
+    occupied = np.flatnonzero(candidates)
+    portion = np.cumsum(candidates[occupied]) // MAX_CANDIDATES
+    for number in np.unique(portion):
+        chunk = occupied[portion == number]
+        count = candidates[chunk]
+        index = np.repeat(chunk, count)
+        local = np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count)
+        column = low[index, 0] + local % span[index, 0]
+        row = low[index, 1] + local // span[index, 0]
+        weights = _barycentric(corners[index], column + 0.5, row + 0.5)
+        inside = weights.min(1) >= 0
+        yield (row * size + column)[inside], index[inside], weights[inside]
 
 
 def perspective_weights(
@@ -151,9 +156,3 @@ def _barycentric(corners: Floats, x: NDArray[np.floating], y: NDArray[np.floatin
     areas = np.stack([bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx], 1)
     total = areas.sum(1, keepdims=True)
     return np.divide(areas, total, out=np.full_like(areas, -1.0), where=np.abs(total) > 1e-12).astype(np.float32)
-
-
-def _chunks(faces: NDArray[np.int64], candidates: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    group = np.cumsum(candidates[faces]) // MAX_CANDIDATES
-    for number in np.unique(group):
-        yield faces[group == number]

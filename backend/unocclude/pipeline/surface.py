@@ -1,30 +1,38 @@
-"""Sixteen views to a closed surface: a visual hull, refined by differentiable rendering (NeuS)."""
+"""Sixteen views to a closed surface: the visual hull, refined by differentiable rendering."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from unocclude.cameras import FOCAL, VIEW_SIZE, target_cameras
+from unocclude.cameras import TARGET_ELEVATION, VIEW_SIZE, intrinsics, target_cameras, world_to_camera
 from unocclude.errors import InputError
-from unocclude.models.neus import NeuralSurface, box_range, place_samples, render
+from unocclude.models.neus import NeuralSurface, place_samples, render
 from unocclude.pipeline.hull import Silhouettes, base_height, hull_box, hull_distance
 from unocclude.pipeline.meshing import Grid, extract_surface
 from unocclude.pipeline.types import Image, Progress, Surface, ViewSet, no_progress
+from unocclude.protocol import Preset
 
 MARGIN = 0.04
 """How far the surface may leave the hull's box: the outlines of generated views are off by some pixels."""
 RING = 6
 """Pixels around a silhouette whose rays take part: they hold the surface back from growing."""
-COARSE_SAMPLES, FINE_SAMPLES = 40, 28
-START_SHARPNESS = 60.0
-PREVIEWS = 8
+COARSE_SAMPLES, FINE_SAMPLES = 32, 14
+START_SHARPNESS = 100.0
+OPACITY_WEIGHT, EIKONAL_WEIGHT, BENDING_WEIGHT = 1.0, 0.1, 0.05
+CREASE = 0.1
+SHAPE_RATE, COLOUR_RATE, SHARPNESS_RATE = 0.1, 0.15, 0.01
+FINAL_RATE = 0.1
+"""Learning rate at the end of a pass over the one at its start: steps shrink, the surface comes to rest."""
+PATIENCE = 60
+"""Steps over which the loss must fall by one part in a hundred, or a pass ends early."""
+PREVIEW_EVERY, PREVIEW_SIZE = 50, 96
 CPU = torch.device("cpu")
 
 
@@ -38,16 +46,16 @@ class Effort:
     faces: int
 
 
-EFFORTS = {
+EFFORTS: dict[Preset, Effort] = {
     "fast": Effort((60_000, 300_000), (150, 100), 2048, 16_000),
     "balanced": Effort((80_000, 600_000), (250, 200), 2048, 24_000),
-    "quality": Effort((80_000, 600_000, 2_400_000), (300, 500, 300), 4096, 60_000),
+    "quality": Effort((80_000, 600_000, 2_400_000), (300, 400, 300), 4096, 60_000),
 }
 
 
 @dataclass(frozen=True)
 class Rays:
-    """Rays with what they should see: origins, directions, premultiplied colour (N, 3); opacity (N,)."""
+    """Rays and what they should see: origins, directions, premultiplied colour (N, 3); opacity (N,)."""
 
     origins: Tensor
     directions: Tensor
@@ -63,91 +71,56 @@ class Rays:
 
 def fit_surface(
     views: ViewSet,
-    preset: str = "balanced",
+    preset: Preset = "balanced",
     seed: int = 0,
     device: torch.device = CPU,
     progress: Progress = no_progress,
 ) -> Surface:
-    """Fit a closed surface to the views. `preset`: fast, balanced or quality.
+    """A closed surface that looks like the views, cut flat at the base that it stands on.
 
-    The same views, seed and CPU give the same mesh. Raises InputError if the views share no solid shape.
+    Views without foreground are left out. The same views, preset, seed and CPU give the same mesh. Raises InputError if
+    the views have no solid shape in common.
     """
     effort = EFFORTS[preset]
-    generator = torch.Generator().manual_seed(seed)
-    shown = (views.rgba[..., 3] > 127).mean((1, 2)) > 0.001
-    silhouettes = Silhouettes(views.rgba[shown, ..., 3] > 127, target_cameras()[shown])
+    silhouettes = Silhouettes.of(views)
     try:
         low, high = hull_box(silhouettes)
     except ValueError as error:
-        raise InputError("The views' outlines have no solid shape in common.", "Try another seed.") from error
+        raise InputError(
+            "The outlines of the views have no solid shape in common.", "Try another seed, or correct the views."
+        ) from error
+    grid = Grid.around(low, high, effort.points[0])
+    low[2] = base_height(extract_surface(hull_distance(silhouettes, grid), grid, effort.faces), silhouettes)
+    low, high = low - MARGIN, high + MARGIN
 
-    rays = _rays(views.rgba[shown], silhouettes, device)
-    grid = Grid.around(low - MARGIN, high + MARGIN, effort.points[0])
-    hull = hull_distance(silhouettes, grid)
-    base = base_height(extract_surface(hull, grid, effort.faces), silhouettes)
-    low[2] = base
-    grid = Grid.around(low - MARGIN, high + MARGIN, effort.points[0])
-    sdf = torch.from_numpy(_above(hull_distance(silhouettes, grid), grid, base)).to(device)
+    rays = _view_rays(views, device)
+    random = torch.Generator().manual_seed(seed)
+    total, done = sum(effort.steps), 0
+
+    def report(step: int, preview: Image | None) -> None:
+        progress("mesh", done + step, total, preview)
+
+    grid = Grid.around(low, high, effort.points[0])
+    sdf = _tensor(_above(low[2] + MARGIN, hull_distance(silhouettes, grid), grid), device)
     colour = rays.colour[rays.opacity > 0.99].mean(0)[:, None, None, None].expand(3, *grid.shape)
-
-    done, total = 0, sum(effort.steps)
+    neural = NeuralSurface(sdf, colour, _tensor(grid.origin, device), _tensor(grid.high, device), START_SHARPNESS)
     for points, steps in zip(effort.points, effort.steps, strict=True):
-        finer = Grid.around(low - MARGIN, high + MARGIN, points)
-        sdf, colour = _resample(sdf[None], finer.shape)[0], _resample(colour, finer.shape)
-        grid = finer
-        surface = NeuralSurface(sdf, colour, _tensor(grid.origin, device), _tensor(grid.high, device), START_SHARPNESS)
-        _fit(surface, rays, steps, effort.rays, generator, lambda i: progress("mesh", done + i, total))  # noqa: B023
+        grid = Grid.around(low, high, points)
+        neural = _on_lattice(neural, grid)
+        _fit(neural, rays, steps, effort.rays, random, report)
         done += steps
-        sdf = surface.signed_distance().detach()[0, 0]
-        colour = torch.sigmoid(surface.colour_logits.detach())[0]
-    fitted = sdf.cpu().numpy()
-    return extract_surface(_above(fitted, grid, base), grid, effort.faces)
+
+    fitted = neural.signed_distance().detach().cpu().numpy()
+    base = base_height(extract_surface(fitted, grid, effort.faces), silhouettes)
+    return extract_surface(_above(base, fitted, grid), grid, effort.faces)
 
 
-def _fit(surface, rays, steps, batch, generator, report) -> None:
-    optimiser = torch.optim.Adam(
-        [
-            {"params": list(surface.corrections), "lr": 0.05},
-            {"params": [surface.colour_logits], "lr": 0.15},
-            {"params": [surface.log_sharpness], "lr": 0.01},
-        ],
-        betas=(0.9, 0.95),
-    )
-    near, far = box_range(rays.origins, rays.directions, surface.low, surface.high)
-    for step in range(steps):
-        index = torch.randint(len(rays), (batch,), generator=generator).to(near.device)
-        some = rays[index]
-        volume = surface.volume()
-        distances = place_samples(
-            surface,
-            volume[:, :1].detach(),
-            some.origins,
-            some.directions,
-            near[index],
-            far[index],
-            COARSE_SAMPLES,
-            FINE_SAMPLES,
-            generator,
-        )
-        seen = render(surface, volume, some.origins, some.directions, distances)
-        loss = (
-            ((seen.colour - some.colour).square().sum(1) + 1e-3).sqrt().mean()
-            + 1.0 * (seen.opacity - some.opacity).square().mean()
-            + regularity(volume[0, 0], surface.voxel)
-        )
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        report(step + 1)
-
-
-def regularity(sdf: Tensor, voxel: float) -> Tensor:
-    """Eikonal loss and curvature of a signed distance (X, Y, Z), near its zero level."""
-    dx = (sdf[1:, :-1, :-1] - sdf[:-1, :-1, :-1]) / voxel
-    dy = (sdf[:-1, 1:, :-1] - sdf[:-1, :-1, :-1]) / voxel
-    dz = (sdf[:-1, :-1, 1:] - sdf[:-1, :-1, :-1]) / voxel
-    eikonal = ((dx.square() + dy.square() + dz.square() + 1e-6).sqrt() - 1).square().mean()
-    near = (sdf[1:-1, 1:-1, 1:-1].detach().abs() < 4 * voxel).float()
+def regularity(sdf: Tensor, voxel: float) -> tuple[Tensor, Tensor]:
+    """How far a signed distance (X, Y, Z) is from slope 1, and how much it bends near its zero level."""
+    here = sdf[:-1, :-1, :-1]
+    steps = (sdf[1:, :-1, :-1] - here, sdf[:-1, 1:, :-1] - here, sdf[:-1, :-1, 1:] - here)
+    slope = (steps[0].square() + steps[1].square() + steps[2].square() + 1e-6 * voxel**2).sqrt() / voxel
+    eikonal = (slope - 1).square().mean()
     inner = sdf[1:-1, 1:-1, 1:-1]
     laplacian = (
         sdf[2:, 1:-1, 1:-1]
@@ -158,34 +131,112 @@ def regularity(sdf: Tensor, voxel: float) -> Tensor:
         + sdf[1:-1, 1:-1, :-2]
         - 6 * inner
     ) / voxel
-    bend = (laplacian.square() * near).sum() / near.sum().clamp_min(1)
-    return 0.1 * eikonal + 0.02 * bend
+    near = (inner.detach().abs() < 4 * voxel).float()
+    bend = (laplacian.square() + CREASE**2).sqrt() - CREASE
+    return eikonal, (bend * near).sum() / near.sum().clamp_min(1)
 
 
-def _rays(rgba: Image, silhouettes: Silhouettes, device: torch.device) -> Rays:
-    """All rays through the silhouettes and the ring around them."""
-    parts: list[tuple[NDArray[np.float64], ...]] = []
-    for picture, mask, camera in zip(rgba, silhouettes.masks, silhouettes.cameras, strict=True):
-        rows, columns = np.nonzero(ndimage.binary_dilation(mask, iterations=RING))
-        local = np.stack([columns + 0.5 - VIEW_SIZE / 2, rows + 0.5 - VIEW_SIZE / 2, np.full(len(rows), FOCAL)], 1)
-        directions = local / np.linalg.norm(local, axis=1, keepdims=True) @ camera[:, :3]
-        origin = -camera[:, :3].T @ camera[:, 3]
+def _fit(
+    neural: NeuralSurface,
+    rays: Rays,
+    steps: int,
+    batch: int,
+    random: torch.Generator,
+    report: Callable[[int, Image | None], None],
+) -> None:
+    """Adam on colour, opacity, eikonal and bending losses, until `steps` or until the loss no longer falls."""
+    near, far = neural.box_range(rays.origins, rays.directions)
+    meet = far > near
+    rays, near, far = rays[meet], near[meet], far[meet]
+    optimiser = torch.optim.Adam(
+        [
+            {"params": list(neural.corrections), "lr": SHAPE_RATE},
+            {"params": [neural.colour_logits], "lr": COLOUR_RATE},
+            {"params": [neural.log_sharpness], "lr": SHARPNESS_RATE},
+        ],
+        betas=(0.9, 0.95),
+    )
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, FINAL_RATE, steps)
+    losses: list[float] = []
+    for step in range(steps):
+        index = torch.randint(len(rays), (batch,), generator=random).to(near.device)
+        jitter = torch.rand(batch, 2, generator=random).to(near.device)
+        some = rays[index]
+        sdf = neural.signed_distance()
+        distances = place_samples(
+            neural, sdf.detach(), some.origins, some.directions, near[index], far[index],
+            COARSE_SAMPLES, FINE_SAMPLES, jitter,
+        )  # fmt: skip
+        seen = render(neural, sdf, some.origins, some.directions, distances)
+        eikonal, bending = regularity(sdf, neural.voxel)
+        views_loss = ((seen.colour - some.colour).square().sum(1) + 1e-3).sqrt().mean() + OPACITY_WEIGHT * (
+            seen.opacity - some.opacity
+        ).square().mean()
+        loss = views_loss + EIKONAL_WEIGHT * eikonal + BENDING_WEIGHT * bending
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        decay.step()
+
+        losses.append(float(views_loss.detach()))
+        report(step + 1, _preview(neural) if step % PREVIEW_EVERY == 0 else None)
+        recent, earlier = losses[-PATIENCE:], losses[-2 * PATIENCE : -PATIENCE]
+        if len(earlier) == PATIENCE and sum(recent) > 0.99 * sum(earlier):
+            break
+
+
+@torch.no_grad()
+def _preview(neural: NeuralSurface) -> Image:
+    """The surface so far, (PREVIEW_SIZE, PREVIEW_SIZE, 4) uint8 RGBA, seen a little from the side."""
+    camera = world_to_camera(30.0, TARGET_ELEVATION)
+    rows, columns = np.indices((PREVIEW_SIZE, PREVIEW_SIZE)).reshape(2, -1)
+    origins, directions = (_tensor(a, neural.low.device) for a in _pixel_rays(rows, columns, camera, PREVIEW_SIZE))
+    near, far = neural.box_range(origins, directions)
+    sdf = neural.signed_distance()
+    distances = place_samples(
+        neural, sdf, origins, directions, near, torch.maximum(far, near),
+        COARSE_SAMPLES, FINE_SAMPLES, torch.full((len(near), 2), 0.5, device=near.device),
+    )  # fmt: skip
+    seen = render(neural, sdf, origins, directions, distances)
+    opacity = torch.where(far > near, seen.opacity, 0.0)[:, None]
+    rgba = torch.cat([seen.colour / seen.opacity[:, None].clamp_min(1e-6), opacity], 1)
+    return (rgba.clamp(0, 1) * 255).round().byte().cpu().numpy().reshape(PREVIEW_SIZE, PREVIEW_SIZE, 4)
+
+
+def _view_rays(views: ViewSet, device: torch.device) -> Rays:
+    """The rays through the silhouettes and the ring around them; views without foreground give none."""
+    parts = []
+    for picture, camera in zip(views.rgba, target_cameras(), strict=True):
+        rows, columns = np.nonzero(ndimage.binary_dilation(picture[..., 3] > 127, iterations=RING))
         pixels = picture[rows, columns] / 255.0
-        parts.append(
-            (np.broadcast_to(origin, directions.shape), directions, pixels[:, :3] * pixels[:, 3:], pixels[:, 3])
-        )
-    origins, directions, colour, opacity = (_tensor(np.concatenate(p), device) for p in zip(*parts, strict=True))
-    return Rays(origins, directions, colour, opacity)
+        parts.append((
+            *_pixel_rays(rows, columns, camera, VIEW_SIZE), pixels[:, :3] * pixels[:, 3:], pixels[:, 3],
+        ))  # fmt: skip
+    return Rays(*(_tensor(np.concatenate(part), device) for part in zip(*parts, strict=True)))
 
 
-def _above(sdf: NDArray[np.float32], grid: Grid, base: float) -> NDArray[np.float32]:
-    """`sdf` cut flat at the base."""
-    return np.maximum(sdf, (base - grid.points()[..., 2]).astype(np.float32))
+def _pixel_rays(
+    rows: NDArray[np.integer], columns: NDArray[np.integer], camera: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Origins and unit directions (N, 3) of the rays through the centres of pixels (N,)."""
+    through = np.column_stack([columns + 0.5, rows + 0.5, np.ones(len(rows))]) @ np.linalg.inv(intrinsics(size)).T
+    directions = through / np.linalg.norm(through, axis=1, keepdims=True) @ camera[:, :3]
+    return np.broadcast_to(-camera[:, :3].T @ camera[:, 3], directions.shape), directions
 
 
-def _resample(values: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """(C, X, Y, Z) values on another lattice over the same box."""
-    return F.interpolate(values[None], shape, mode="trilinear", align_corners=True)[0]
+def _above(height: float, sdf: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    """`sdf` (X, Y, Z) without what lies below a height."""
+    return np.maximum(sdf, (height - grid.points()[..., 2]).astype(np.float32))
+
+
+@torch.no_grad()
+def _on_lattice(neural: NeuralSurface, grid: Grid) -> NeuralSurface:
+    """The same surface on another lattice."""
+    low, high = _tensor(grid.origin, neural.low.device), _tensor(grid.high, neural.low.device)
+    points = _tensor(grid.points(), neural.low.device).reshape(grid.shape[0], -1, 3)
+    lattice = torch.cat([neural.signed_distance()[None], neural.colour])
+    values = neural.sample(lattice, points).reshape(*grid.shape, 4).permute(3, 0, 1, 2).contiguous()
+    return NeuralSurface(values[0], values[1:], low, high, neural.sharpness.item())
 
 
 def _tensor(values: NDArray[np.floating], device: torch.device) -> Tensor:

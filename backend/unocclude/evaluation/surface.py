@@ -1,0 +1,140 @@
+"""How good the meshes are that come from known views: Chamfer distance, volume IoU, and the views drawn again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from PIL import Image as PilImage
+
+from unocclude.cameras import VIEW_SIZE, intrinsics, target_cameras, world_to_camera
+from unocclude.errors import InputError
+from unocclude.evaluation.geometry import chamfer_distance, inside_voxels, seen_points, volume_iou
+from unocclude.pipeline.export import write_glb
+from unocclude.pipeline.meshing import is_watertight
+from unocclude.pipeline.rasterise import render
+from unocclude.pipeline.surface import fit_surface
+from unocclude.pipeline.texture import texture_surface
+from unocclude.pipeline.types import Image, TexturedMesh, ViewSet
+from unocclude.pipeline.view_files import load_views
+from unocclude.protocol import Preset
+
+SCAN_TURN = -270.0
+"""Degrees about z from a scan as published to the frame of its views (SyncDreamer's table, for the chicken)."""
+TURNTABLE = [(elevation, azimuth) for elevation in (30, -25) for azimuth in range(0, 360, 60)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Views, and the true mesh in their frame."""
+
+    name: str
+    views: ViewSet
+    truth: trimesh.Trimesh
+
+
+@dataclass(frozen=True)
+class Row:
+    """`iou` is NaN where the true mesh is open. `psnr`: the 16 views drawn again from the mesh, on white, in dB."""
+
+    name: str
+    chamfer: float
+    iou: float
+    psnr: float
+    faces: int
+    closed: bool
+    seconds: float
+
+
+def evaluate(data: Path, out: Path | None = None, preset: Preset = "balanced") -> dict[str, float]:
+    """Prints a table over all view sets below `data` and returns the means. With `out`: the meshes and turntables too.
+
+    `data` holds objects/NAME/{targets.png, mesh.glb, meta.json}, or true_mesh.obj and folders NAME_views of 16 files.
+    Raises InputError if it holds neither.
+    """
+    rows = []
+    print(f"{'views':<24}{'chamfer':>9}{'iou':>7}{'psnr':>7}{'faces':>8}{'closed':>8}{'seconds':>9}")
+    for case in _cases(data):
+        row, mesh = _measure(case, preset)
+        rows.append(row)
+        print(f"{row.name:<24}{row.chamfer:9.5f}{row.iou:7.3f}{row.psnr:7.2f}{row.faces:8d}{row.closed!s:>8}"
+              f"{row.seconds:9.1f}", flush=True)  # fmt: skip
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            write_glb(mesh, out / f"{row.name}.glb", {"preset": preset})
+            PilImage.fromarray(turntable(case.views, mesh)).save(out / f"{row.name}.png")
+    if not rows:
+        raise InputError(f"{data} holds no view sets with true meshes.", "Name the folder that holds objects/.")
+    names = ("chamfer", "iou", "psnr", "seconds")
+    means = {name: float(np.nanmean([getattr(row, name) for row in rows])) for name in names}
+    print(f"{'mean':<24}{means['chamfer']:9.5f}{means['iou']:7.3f}{means['psnr']:7.2f}{'':16}{means['seconds']:9.1f}")
+    if out is not None:
+        (out / "surface.json").write_text(json.dumps({"mean": means, "rows": [asdict(row) for row in rows]}, indent=2))
+    return means
+
+
+def views_psnr(mesh: TexturedMesh, views: ViewSet) -> float:
+    """Mean over the views of the PSNR of the mesh drawn from their cameras, both on white, in dB."""
+    errors = [
+        ((_on_white(render(mesh, camera, intrinsics(), VIEW_SIZE)) - _on_white(rgba)) ** 2).mean()
+        for rgba, camera in zip(views.rgba, target_cameras(), strict=True)
+    ]
+    return float(np.mean(-10 * np.log10(np.maximum(errors, 1e-10))))
+
+
+def turntable(views: ViewSet, mesh: TexturedMesh) -> Image:
+    """Some of the views, and below them the mesh all around, from above and from below: (3 * 256, 6 * 256, 3)."""
+    drawn = [render(mesh, world_to_camera(a, e), intrinsics(), VIEW_SIZE) for e, a in TURNTABLE]
+    given = [views.rgba[index] for index in (0, 3, 5, 8, 11, 13)]
+    tiles = np.stack([_on_white(tile) * 255 for tile in (*given, *drawn)]).round().astype(np.uint8)
+    return tiles.reshape(3, 6, VIEW_SIZE, VIEW_SIZE, 3).swapaxes(1, 2).reshape(3 * VIEW_SIZE, 6 * VIEW_SIZE, 3)
+
+
+def _measure(case: Case, preset: Preset) -> tuple[Row, TexturedMesh]:
+    start = time.perf_counter()
+    surface = fit_surface(case.views, preset)
+    mesh = texture_surface(surface, case.views)
+    seconds = time.perf_counter() - start
+    vertices, faces = np.asarray(case.truth.vertices), np.asarray(case.truth.faces)
+    iou = float("nan")
+    if case.truth.is_watertight:
+        iou = volume_iou(inside_voxels(surface.vertices, surface.faces), inside_voxels(vertices, faces))
+    chamfer = chamfer_distance(seen_points(surface.vertices, surface.faces), seen_points(vertices, faces))
+    psnr = views_psnr(mesh, case.views)
+    return Row(case.name, chamfer, iou, psnr, len(surface.faces), is_watertight(surface), seconds), mesh
+
+
+def _cases(data: Path) -> Iterator[Case]:
+    for path in sorted((data / "objects").glob("*/targets.png")):
+        with PilImage.open(path) as strip:
+            views = np.array(strip.convert("RGBA")).reshape(VIEW_SIZE, -1, VIEW_SIZE, 4).swapaxes(0, 1)
+        azimuth = json.loads((path.parent / "meta.json").read_text())["camera"]["azimuth_deg"]
+        truth = _turned(_mesh(path.parent / "mesh.glb"), -azimuth)
+        yield Case(path.parent.name, ViewSet(np.ascontiguousarray(views)), truth)
+    if (data / "true_mesh.obj").is_file():
+        truth = _turned(_mesh(data / "true_mesh.obj"), SCAN_TURN)
+        low, high = truth.bounds
+        truth.apply_translation(-(low + high) / 2)
+        truth.apply_scale(1 / (high - low).max())
+        for folder in sorted(data.glob("*_views")):
+            yield Case(folder.name, load_views(folder)[0], truth)
+
+
+def _mesh(path: Path) -> trimesh.Trimesh:
+    mesh = trimesh.load_mesh(path)
+    return trimesh.Trimesh(mesh.vertices, mesh.faces)  # without texture, vertices split by UV seams are merged
+
+
+def _turned(mesh: trimesh.Trimesh, degrees: float) -> trimesh.Trimesh:
+    mesh.apply_transform(trimesh.transformations.rotation_matrix(np.deg2rad(degrees), [0, 0, 1]))
+    return mesh
+
+
+def _on_white(rgba: Image) -> np.ndarray:
+    alpha = rgba[..., 3:] / 255.0
+    return rgba[..., :3] / 255.0 * alpha + 1 - alpha

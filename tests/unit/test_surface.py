@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from shapes_in_view import box, position_colour, sphere, views_of
+from unocclude.cameras import target_cameras
+from unocclude.errors import Cancelled, InputError
+from unocclude.models.neus import NeuralSurface, place_samples, render, section_weights
+from unocclude.pipeline import surface as surface_stage
+from unocclude.pipeline.hull import Silhouettes, hull_box, hull_distance
+from unocclude.pipeline.meshing import Grid
+from unocclude.pipeline.surface import Effort, fit_surface, regularity
+from unocclude.pipeline.types import Image, Surface, ViewSet
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit of a second or two."""
+    monkeypatch.setitem(surface_stage.EFFORTS, "fast", Effort((15_000, 40_000), (20, 10), 512, 6_000))
+
+
+def solid(surface: Surface) -> trimesh.Trimesh:
+    return trimesh.Trimesh(surface.vertices, surface.faces, process=False)
+
+
+def analytic_ball(sharpness: float) -> NeuralSurface:
+    grid = Grid.around(np.full(3, -0.6), np.full(3, 0.6), 40**3)
+    points = torch.from_numpy(grid.points())
+    colour = torch.full((3, *grid.shape), 0.25)
+    low, high = (torch.tensor(c, dtype=torch.float32) for c in (grid.origin, grid.high))
+    return NeuralSurface(points.norm(dim=-1) - 0.4, colour, low, high, sharpness)
+
+
+def test_weights_sum_to_the_opacity_and_peak_at_the_surface() -> None:
+    distances = torch.linspace(0, 1, 101)[None]
+    weights = section_weights(0.5 - distances, torch.tensor(200.0))
+    assert weights.sum() == pytest.approx(1, abs=1e-3)
+    middle = (distances[:, 1:] + distances[:, :-1]) / 2
+    assert (weights * middle).sum() == pytest.approx(0.5, abs=0.01)
+    assert section_weights(distances + 0.1, torch.tensor(200.0)).sum() < 0.05  # leaving a surface weighs nothing
+
+
+def test_rendering_a_ball_gives_its_colour_and_outline() -> None:
+    ball = analytic_ball(400.0)
+    offsets = torch.tensor([0.0, 0.2, 0.38, 0.42, 0.5])
+    origins = torch.stack([torch.full_like(offsets, 1.5), offsets, torch.zeros_like(offsets)], 1)
+    directions = torch.tensor([-1.0, 0, 0]).expand_as(origins)
+    near, far = ball.box_range(origins, directions)
+    sdf = ball.signed_distance()
+    distances = place_samples(ball, sdf, origins, directions, near, far, 40, 28, torch.full((5, 2), 0.5))
+    assert (distances.diff(dim=1) >= 0).all()
+    seen = render(ball, sdf, origins, directions, distances)
+    np.testing.assert_allclose(seen.opacity.detach(), [1, 1, 1, 0, 0], atol=0.05)
+    np.testing.assert_allclose(seen.colour[:3].detach(), 0.25, atol=0.02)
+
+
+def test_a_true_distance_is_regular_and_a_distorted_one_is_not() -> None:
+    ball = analytic_ball(100.0)
+    sdf = ball.signed_distance().detach()
+    eikonal, bending = regularity(sdf, ball.voxel)
+    assert eikonal < 0.01
+    assert regularity(sdf * 2, ball.voxel)[0] > 0.5
+    rough = sdf + 0.3 * ball.voxel * torch.randn(sdf.shape, generator=torch.Generator().manual_seed(0))
+    assert regularity(rough, ball.voxel)[1] > 10 * bending
+
+
+def test_the_hull_holds_the_object_and_one_bad_view_cuts_nothing_off() -> None:
+    mesh, views = sphere(), views_of(sphere())
+    grid = Grid.around(np.full(3, -0.5), np.full(3, 0.5), 30**3)
+    inside = np.linalg.norm(grid.points(), axis=-1) < 0.38
+    spoilt = views.rgba.copy()
+    spoilt[5, :, 128:, 3] = 0
+    for rgba in (views.rgba, spoilt):
+        silhouettes = Silhouettes.of(ViewSet(rgba))
+        assert (hull_distance(silhouettes, grid)[inside] < 0).all()
+        low, high = hull_box(silhouettes)
+        assert (low < mesh.bounds[0] + 0.01).all()
+        assert (high > mesh.bounds[1] - 0.01).all()
+
+
+def test_the_base_is_closed_where_the_box_stands() -> None:
+    mesh = solid(fit_surface(views_of(box()), "fast"))
+    assert mesh.bounds[0, 2] == pytest.approx(-0.4, abs=0.02)
+    downward = mesh.face_normals[:, 2] < -0.9
+    assert mesh.area_faces[downward].sum() == pytest.approx(0.5 * 0.4, rel=0.25)
+
+
+def test_the_same_seed_gives_the_same_mesh_and_another_seed_another() -> None:
+    views = views_of(box())
+    first, again, other = (fit_surface(views, "fast", seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.vertices, again.vertices)
+    np.testing.assert_array_equal(first.faces, again.faces)
+    assert first.vertices.shape != other.vertices.shape or not np.array_equal(first.vertices, other.vertices)
+
+
+def test_progress_counts_up_with_previews_and_may_cancel() -> None:
+    calls: list[tuple[str, int, int]] = []
+    previews: list[Image] = []
+
+    def watch(stage: str, step: int, total: int, preview: Image | None = None) -> None:
+        calls.append((stage, step, total))
+        if preview is not None:
+            previews.append(preview)
+        if step == 25:
+            raise Cancelled("Stop.")
+
+    with pytest.raises(Cancelled):
+        fit_surface(views_of(sphere()), "fast", progress=watch)
+    assert calls == [("mesh", step, 30) for step in range(1, 26)]
+    assert previews[0].shape == (96, 96, 4)
+    assert previews[0][48, 48, 3] > 200
+    assert previews[0][0, 0, 3] < 20
+
+
+def test_an_empty_view_is_left_out() -> None:
+    views = views_of(box())
+    rgba = views.rgba.copy()
+    rgba[3] = 0
+    mesh = solid(fit_surface(replace(views, rgba=rgba), "fast"))
+    assert mesh.volume == pytest.approx(0.16, rel=0.15)
+
+
+def test_views_without_a_common_shape_are_refused() -> None:
+    rgba = np.zeros((16, 256, 256, 4), np.uint8)
+    with pytest.raises(InputError):
+        fit_surface(ViewSet(rgba), "fast")
+    rgba[::2, :40, :40] = 255
+    rgba[1::2, 200:, 200:] = 255
+    with pytest.raises(InputError, match="in common"):
+        fit_surface(ViewSet(rgba), "fast")
+
+
+def test_helper_views_are_coloured_by_position() -> None:
+    views = views_of(sphere())
+    assert views.rgba[0, 128, 128, 3] == 255
+    ahead = -target_cameras()[0][:, :3].T @ target_cameras()[0][:, 3] / 1.5 * 0.4
+    np.testing.assert_allclose(views.rgba[0, 128, 128, :3], position_colour(ahead), atol=6)
