@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -89,9 +88,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         stand_ins: list[Any] = [(_Placeholder, name) for name in left if name.partition(".")[0] in TRAINING_PACKAGES]
         with torch.serialization.safe_globals(stand_ins):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+    except Exception as error:  # on bytes that are no checkpoint the unpickler raises anything
         raise ModelsMissingError(
-            f"The checkpoint {path.name} cannot be read: {str(error).splitlines()[0]}.",
+            f"The checkpoint {path.name} cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}.",
             "Get the official file again and compare its size with the one at its origin.",
         ) from error
     return dict(content.get("state_dict", content))
