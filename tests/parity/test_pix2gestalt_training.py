@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from golden_files import Golden, to_pictures
 from torch import Tensor
 from unocclude.models import checkpoints
+from unocclude.models.checkpoint_names import unet_name
 from unocclude.models.pix2gestalt import Pix2Gestalt
+from unocclude.training.loop import Averaged
 
 LOSS = 1e-5
 GRADIENTS = 1e-5
@@ -38,7 +42,7 @@ def loss_of_recorded_step(model: Pix2Gestalt, stored: dict[str, Tensor]) -> Tens
     return losses.mean()
 
 
-def test_training_step(raw_completion: Pix2Gestalt, pix2gestalt_golden: Golden) -> None:
+def test_training_step(raw_completion: Pix2Gestalt, completion: Pix2Gestalt, pix2gestalt_golden: Golden) -> None:
     stored = pix2gestalt_golden.tensors("training")
     meta = pix2gestalt_golden.json("manifest")["meta"]
     by_key = parameters_by_key(raw_completion)
@@ -63,6 +67,22 @@ def test_training_step(raw_completion: Pix2Gestalt, pix2gestalt_golden: Golden) 
             error = (by_key[name] - expected).abs()
             assert error[certain].max() < 1e-6, key
             assert error.max() <= 2.02 * max(rates), key
+    compare_averages(raw_completion.unet, completion.unet, stored, meta["training"])
+
+
+def compare_averages(
+    trained: torch.nn.Module, before: torch.nn.Module, stored: dict[str, Tensor], meta: dict[str, Any]
+) -> None:
+    averaged = Averaged(trained, decay=0.9999)
+    weights = {name: tensor.clone() for name, tensor in before.state_dict().items()}
+    averaged.load({"updates": meta["ema_num_updates_after"] - 1, "weights": weights})
+    averaged.update(trained)
+    expected = {key.removeprefix("ema_after/"): t for key, t in stored.items() if key.startswith("ema_after/")}
+    names = {f"model.diffusion_model.{unet_name(name, 2, (True, True, True, False))}": name for name in weights}
+    assert expected
+    for key, tensor in expected.items():
+        assert (averaged.weights[names[key]] - tensor).abs().max() < 2.02e-4 * (1 - meta["ema_decay_used"]), key
+        assert not torch.equal(tensor, before.state_dict()[names[key]])
 
 
 def test_start_from_the_base_checkpoint(pix2gestalt_golden: Golden) -> None:
