@@ -8,7 +8,6 @@ import torch
 from golden_files import Golden, to_pictures
 from torch import Tensor
 from unocclude.models import checkpoints
-from unocclude.models.checkpoint_names import unet_name
 from unocclude.models.pix2gestalt import Pix2Gestalt
 from unocclude.training.loop import Averaged
 
@@ -67,22 +66,23 @@ def test_training_step(raw_completion: Pix2Gestalt, completion: Pix2Gestalt, pix
             error = (by_key[name] - expected).abs()
             assert error[certain].max() < 1e-6, key
             assert error.max() <= 2.02 * max(rates), key
-    compare_averages(raw_completion.unet, completion.unet, stored, meta["training"])
+    compare_averages(raw_completion, completion, stored, meta["training"])
 
 
 def compare_averages(
-    trained: torch.nn.Module, before: torch.nn.Module, stored: dict[str, Tensor], meta: dict[str, Any]
+    trained: Pix2Gestalt, before: Pix2Gestalt, stored: dict[str, Tensor], meta: dict[str, Any]
 ) -> None:
-    averaged = Averaged(trained, decay=0.9999)
-    weights = {name: tensor.clone() for name, tensor in before.state_dict().items()}
+    averaged = Averaged(trained.unet, decay=0.9999)
+    weights = {name: tensor.clone() for name, tensor in before.unet.state_dict().items()}
     averaged.load({"updates": meta["ema_num_updates_after"] - 1, "weights": weights})
-    averaged.update(trained)
+    averaged.update(trained.unet)
     expected = {key.removeprefix("ema_after/"): t for key, t in stored.items() if key.startswith("ema_after/")}
-    names = {f"model.diffusion_model.{unet_name(name, 2, (True, True, True, False))}": name for name in weights}
+    sources = checkpoints.unet_sources(trained.unet, trained.config.unet, "model.diffusion_model.")
+    names = {source.key: name for name, source in sources.items()}
     assert expected
     for key, tensor in expected.items():
         assert (averaged.weights[names[key]] - tensor).abs().max() < 2.02e-4 * (1 - meta["ema_decay_used"]), key
-        assert not torch.equal(tensor, before.state_dict()[names[key]])
+        assert not torch.equal(tensor, before.unet.state_dict()[names[key]])
 
 
 def test_start_from_the_base_checkpoint(pix2gestalt_golden: Golden) -> None:
