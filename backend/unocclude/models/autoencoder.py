@@ -119,8 +119,7 @@ class Autoencoder(nn.Module):
 def is_background(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(..., H, W) from (..., H, W, 3): near white by pix2gestalt's rule, grey level above 250.
 
-    The grey level is OpenCV's integer one with the weights of red and blue exchanged, as in the paper's
-    evaluation.
+    The grey level is OpenCV's integer one, with the weights of red and blue exchanged as in the reference.
     """
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
     grey = (3735 * red + 19235 * green + 9798 * blue + (1 << 14)) >> 15
@@ -128,9 +127,7 @@ def is_background(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def remove_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The colour that, laid over white with this alpha (..., H, W), gives `rgb` (..., H, W, 3). White where
-    alpha is 0.
-    """
+    """What gives `rgb` (..., H, W, 3) when laid over white with this alpha (..., H, W); white where alpha is 0."""
     opacity = alpha[..., None].astype(np.float32) / 255
     colour = (rgb - 255 * (1 - opacity)) / np.maximum(opacity, 1 / 255)
     return np.where(opacity > 0, colour.clip(0, 255).round(), 255).astype(np.uint8)

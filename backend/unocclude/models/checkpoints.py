@@ -62,9 +62,7 @@ class Source:
 
 
 class CheckpointMismatchError(ModelsMissingError):
-    """The tensors of a checkpoint are not those of the network. `missing`, `unexpected`, `misshapen` list
-    them.
-    """
+    """A checkpoint's tensors are not the network's; `missing`, `unexpected` and `misshapen` list them."""
 
     def __init__(self, missing: list[str], unexpected: list[str], misshapen: list[str]) -> None:
         self.missing, self.unexpected, self.misshapen = missing, unexpected, misshapen
@@ -77,8 +75,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The state dict of a .ckpt, .pt or .safetensors file, on the CPU. Only tensors are unpickled, no code is
     run.
 
-    Raises ModelsMissingError where the file is missing or damaged, or names classes that no training leaves
-    behind.
+    Raises ModelsMissingError for missing and damaged files, and for classes that no training leaves behind.
     """
     try:
         if path.suffix == ".safetensors":

@@ -1,6 +1,4 @@
-"""Depth-wise attention (SyncDreamer, arXiv 2309.03453, section 3.3): a UNet whose pixels look along their own
-rays.
-"""
+"""Depth-wise attention, by which pixels look along their rays (SyncDreamer, arXiv 2309.03453, section 3.3)."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ GROUPS = 8
 
 
 class DepthAttention(nn.Module):
-    """Every pixel of x (B, C, h, w) attends over the depth samples of its column in a volume (B, D, depth, h,
-    w).
-    """
+    """Every pixel of x (B, C, h, w) attends over its column's samples in a volume (B, D, depth, h, w)."""
 
     def __init__(self, width: int, volume_width: int, head_width: int, heads: int = HEADS) -> None:
         super().__init__()

@@ -17,8 +17,7 @@ def prepare(picture: NDArray[np.uint8], crop_size: int | None) -> Tensor:
 
     `crop_size`: pixels for the longer side of the object, which is then centred. None: the whole picture is
     padded to a square and resized. As in the reference, the box around the object lacks its last row and
-    column, and padding is black where the picture has no alpha. Raises InputError where there is no object to
-    crop to.
+    column, and padding is black where the picture has no alpha. Raises InputError without an object to crop to.
     """
     source = Image.fromarray(picture)
     if crop_size is None:

@@ -1,8 +1,7 @@
 """Amodal completion by latent diffusion (Ozguroglu et al., "pix2gestalt", arXiv 2401.14398).
 
 The denoiser sees, next to the noisy latents of the whole object, the latents of the occluded picture and of
-the visible mask (concatenated: z_t, picture, mask), and one token with the picture's image embedding (cross-
-attention).
+the visible mask (concatenated: z_t, picture, mask), and one token with the picture's embedding (cross-attention).
 """
 
 from __future__ import annotations
@@ -23,11 +22,9 @@ from unocclude.models.unet import UNetConfig
 
 @dataclass(frozen=True)
 class Pix2GestaltConfig:
-    """`projection_bias`: the token of a dropped picture is then zero, in training as in guidance, only
-    without bias.
+    """`projection_bias`: without it, the token of a dropped picture is zero in training as it is in guidance.
 
-    `condition_dropout`: in training, the share of samples without token, without latents, and without both,
-    each.
+    `condition_dropout`: the shares of training samples without token, without latents, and without both.
     """
 
     unet: UNetConfig
@@ -151,9 +148,7 @@ class Pix2Gestalt(nn.Module):
         return losses.mean()
 
     def training_condition(self, latents: Tensor, picture: Tensor, drop: Tensor) -> CompletionCondition:
-        """Drops the token, both, or the latents where `drop` (B,) in [0, 1) is in the first, second, third
-        share.
-        """
+        """Drops the token, both, or the latents where `drop` (B,) in [0, 1) is in its first, second, third share."""
         share = self.config.condition_dropout
         keep_context = drop >= 2 * share
         keep_latents = (drop < share) | (drop >= 3 * share)

@@ -1,7 +1,6 @@
 """From noise to data with a trained denoiser. All samplers share one interface, `Sampler`.
 
-A denoiser maps (x_t, timesteps (B,)) to the schedule's prediction; B is the first dimension of x, whatever
-follows.
+A denoiser maps x_t (B, ...) and timesteps (B,) to what the schedule wants predicted, (B, ...).
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ from unocclude.models.schedule import TRAIN_TIMESTEPS, NoiseSchedule, betas
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 OnStep = Callable[[int, int, Tensor], None]
-"""Called after each step with its number (from 1), their total and the x0 predicted by now. It may raise to
-cancel.
-"""
+"""Told each step's number (from 1), their total and the x0 predicted by now. It may raise, to cancel."""
 Noise = Callable[[tuple[int, ...]], Tensor]
 """Draws standard normal numbers of a shape."""
 

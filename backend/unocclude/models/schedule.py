@@ -1,6 +1,4 @@
-"""The noise of diffusion models: how much of it there is at each of 1000 timesteps, and what a network
-predicts.
-"""
+"""The noise of diffusion models: how much there is at each timestep, and what a network predicts."""
 
 from __future__ import annotations
 

@@ -124,8 +124,7 @@ class SyncDreamer(nn.Module):
         """From a picture as `input_view.prepare` makes it, (B, 3 or 4, 256, 256), and the elevation (B,) in
         radians.
 
-        With a generator the latents are drawn from the autoencoder's posterior, as in the reference; without,
-        its mean.
+        With a generator the latents are drawn from the posterior, as in the reference; without, they are its mean.
         """
         posterior = self.autoencoder.posterior(picture)
         latents = posterior.mode()

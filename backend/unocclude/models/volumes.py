@@ -1,8 +1,7 @@
 """SyncDreamer's feature volumes (Liu et al., arXiv 2309.03453, section 3.3): what ties the 16 views together.
 
 All noisy views are lifted into one volume around the object (spatial volume), from which each view reads its
-own frustum, as a pyramid of (depth, height, width) volumes. Volume axes are (z, y, x), or (depth, row,
-column).
+own frustum, as a pyramid of (depth, height, width) volumes. Axes are (z, y, x), or (depth, row, column).
 """
 
 from __future__ import annotations
@@ -192,9 +191,7 @@ class SpatialNetwork(nn.Module):
 
 
 class FrustumNetwork(nn.Module):
-    """A 3D UNet, conditioned on time and viewpoint, that gives all its levels: (N, widths[i], D/2^i, S/2^i,
-    S/2^i).
-    """
+    """A 3D UNet, conditioned on time and viewpoint, that gives all levels: (N, widths[i], D/2^i, S/2^i, S/2^i)."""
 
     def __init__(self, channels: int, widths: tuple[int, ...], time_width: int) -> None:
         super().__init__()
@@ -222,9 +219,7 @@ class FrustumNetwork(nn.Module):
 
 
 def volume_vertices(count: int) -> NDArray[np.float64]:
-    """(count, count, count, 3) world points, axes (z, y, x), coordinates (x, y, z), ends of the cube
-    included.
-    """
+    """(count, count, count, 3) world points (x, y, z) over axes (z, y, x), the cube's ends included."""
     line = np.linspace(-HALF_EXTENT, HALF_EXTENT, count)
     z, y, x = np.meshgrid(line, line, line, indexing="ij")
     return np.stack([x, y, z], axis=-1)

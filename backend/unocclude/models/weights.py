@@ -1,6 +1,4 @@
-"""The files of the bundled weights: safetensors in half precision, with the network's configuration in the
-header.
-"""
+"""Bundled weights: safetensors in half precision, the network's configuration in the header."""
 
 from __future__ import annotations
 
