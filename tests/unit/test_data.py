@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("embreex", reason="rendering needs the `train` extra")
 
 from unocclude import cameras
-from unocclude.data import library
+from unocclude.data import library, pairs
 from unocclude.data.backgrounds import Backgrounds
 from unocclude.data.library import ObjectLibrary, render_object, write_library
 from unocclude.data.objects import FAMILIES, PaintedObject, merge, random_object
-from unocclude.data.pairs import draw_pair
+from unocclude.data.pairs import PairLibrary, draw_pair, write_pairs
 from unocclude.data.renderer import ObjectRenderer, random_lighting
-from unocclude.data.scenes import SceneMaker
+from unocclude.data.scenes import SceneMaker, SceneSource
 
 
 def painted(family: str, seed: int) -> PaintedObject:
@@ -63,8 +63,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("objects")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "OBJECTS_PER_SHARD", 4)
-        library._write_shard(folder, 5, 0)
-        library._write_shard(folder, 5, 1)
+        list(write_library(folder, 8, 5, 1))
     return folder
 
 
@@ -72,6 +71,16 @@ def test_a_finished_shard_is_kept(shards: Path) -> None:
     before = [p.stat().st_mtime_ns for p in sorted(shards.iterdir())]
     assert list(write_library(shards, 2 * library.OBJECTS_PER_SHARD, 5, 1)) == []
     assert [p.stat().st_mtime_ns for p in sorted(shards.iterdir())] == before
+
+
+def test_pairs_are_the_same_from_any_process(shards: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(library, "OBJECTS_PER_SHARD", 4)
+    monkeypatch.setattr(pairs, "PAIRS_PER_SHARD", 2)
+    source = SceneSource(shards, ())
+    assert len(list(write_pairs(tmp_path, source, 4, 3, 2))) == 2
+    drawn, expected = PairLibrary.in_folder(tmp_path)[3], draw_pair(source.maker(), 3, 3)
+    assert np.array_equal(drawn.image, expected.image)
+    assert np.array_equal(drawn.whole, expected.whole)
 
 
 def test_scenes_hide_what_was_asked_for(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +14,92 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from unocclude.errors import InputError
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
+from unocclude.models.weights import load_bundled, read_card, save_bundled
 from unocclude.training.thumbnail_start import BACKGROUND, start_as_thumbnail
 
 pytest.importorskip("matplotlib", reason="training needs the `train` extra")
 
-from unocclude.training.loop import Schedule, train
+from unocclude.training.loop import Schedule, _loader, train
 from unocclude.training.run import read_config
 
 
+@dataclass(frozen=True)
+class SlopeConfig:
+    start: float
+
+
+class Slope(nn.Module):
+    """y = weight * x."""
+
+    def __init__(self, config: SlopeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.weight = nn.Parameter(torch.tensor([config.start]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
+
+
 class Line:
-    """Learns y = 2 x."""
+    """Learns the slope of y = `slope` x; validated against a slope of 2."""
 
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        self.module = nn.Linear(1, 1)
-        self.exported: dict[str, Any] = {}
+    merit = "-error"
 
-    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
-        x = torch.from_numpy(rng.normal(size=(64, 1))).float()
-        return F.mse_loss(self.module(x), 2 * x)
+    def __init__(self, slope: float = 2.0) -> None:
+        self.module = Slope(SlopeConfig(0.0))
+        self._slope = slope
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        return {"x": torch.from_numpy(rng.normal(size=(64, 1))).float()}
+
+    def loss(self, batch: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
+        return F.mse_loss(self.module(batch["x"]), self._slope * batch["x"])
 
     def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], np.ndarray]:
-        return {"slope": float(averaged(torch.ones(1, 1)) - averaged(torch.zeros(1, 1)))}, np.zeros((8, 8, 3), np.uint8)
+        assert isinstance(averaged, Slope)
+        return {"error": abs(float(averaged.weight) - 2)}, np.zeros((8, 8, 3), np.uint8)
 
     def export(self, averaged: nn.Module, path: Path, card: dict[str, Any]) -> None:
-        self.exported = card
+        save_bundled(averaged, path, card)
 
 
 def test_training_learns_resumes_and_reports(tmp_path: Path) -> None:
     bundled, device = tmp_path / "line.safetensors", torch.device("cpu")
-    first, second = Line(), Line()
-    train(first, Schedule(minutes=0.02, rate=0.05, decay=0.9), tmp_path, bundled, device)
-    train(second, Schedule(minutes=0.04, rate=0.05, decay=0.9), tmp_path, bundled, device)
+    train(Line(), Schedule(minutes=0.02, rate=0.05, decay=0.9), tmp_path, bundled, device)
+    first = read_card(bundled)["steps"]
+    train(Line(), Schedule(minutes=0.04, rate=0.05, decay=0.9), tmp_path, bundled, device)
+    second = read_card(bundled)["steps"]
     history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
-    assert second.exported["steps"] > first.exported["steps"] > 0
-    assert history[-1]["step"] == second.exported["steps"]
-    assert history[-1]["slope"] == pytest.approx(2, abs=0.1)
+    assert second > first > 0
+    assert history[-1]["step"] == second
+    assert history[-1]["error"] < 0.1
     assert (tmp_path / "loss.png").exists()
     assert list(tmp_path.glob("validation_*.png"))
+
+
+def test_a_new_folder_begins_with_the_bundled_weights(tmp_path: Path) -> None:
+    bundled = tmp_path / "line.safetensors"
+    save_bundled(Slope(SlopeConfig(1.5)), bundled, {})
+    still = Schedule(minutes=0.01, rate=0.0, weight_decay=0.0)
+    train(Line(), still, tmp_path / "new", bundled, torch.device("cpu"))
+    assert float(load_bundled(bundled, Slope).weight) == 1.5
+    assert read_card(bundled)["steps"] > 0
+
+
+def test_weights_that_validate_worse_do_not_replace_the_bundled_ones(tmp_path: Path) -> None:
+    bundled = tmp_path / "line.safetensors"
+    save_bundled(Slope(SlopeConfig(1.9)), bundled, {"steps": 0})
+    astray = Schedule(minutes=0.02, rate=0.05, decay=0.5)
+    train(Line(slope=-3.0), astray, tmp_path / "new", bundled, torch.device("cpu"))
+    assert float(load_bundled(bundled, Slope).weight) == pytest.approx(1.9, abs=1e-3)
+    assert read_card(bundled)["steps"] == 0
+
+
+def test_batches_are_the_same_whoever_draws_them() -> None:
+    drawn = [
+        next(iter(_loader(Line(), Schedule(minutes=1, workers=workers), 7, pinned=False)))["x"] for workers in (0, 1)
+    ]
+    assert torch.equal(*drawn)
 
 
 def test_the_thumbnail_start_is_block_means_and_enlargement() -> None:

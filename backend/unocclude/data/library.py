@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from unocclude import cameras
 from unocclude.data.objects import random_object
 from unocclude.data.renderer import ObjectRenderer, random_lighting
+from unocclude.data.shards import Arrays, write_shards
 from unocclude.errors import InputError
 
 OBJECTS_PER_SHARD = 50
@@ -67,30 +64,21 @@ def render_object(seed: int, index: int) -> RenderedObject:
     )
 
 
-def _write_shard(folder: Path, seed: int, shard: int) -> Path:
-    first = shard * OBJECTS_PER_SHARD
-    objects = [render_object(seed, first + k) for k in range(OBJECTS_PER_SHARD)]
-    names = ("queries", "azimuth_steps", "elevations", "targets", "target_depth")
-    path = folder / f"objects_{shard:04d}.safetensors"
-    partial = path.with_suffix(".partial")
-    save_file(
-        {name: np.stack([getattr(o, name) for o in objects]) for name in names},
-        partial,
-        metadata={"seed": str(seed), "first": str(first), "k_256": json.dumps(cameras.intrinsics().tolist())},
-    )
-    os.replace(partial, path)
-    return path
+@dataclass(frozen=True)
+class ObjectShards:
+    """Shard after shard of the endless sequence of objects that `seed` starts."""
+
+    seed: int
+
+    def __call__(self, shard: int) -> Arrays:
+        first = shard * OBJECTS_PER_SHARD
+        objects = [render_object(self.seed, first + k) for k in range(OBJECTS_PER_SHARD)]
+        return {f.name: np.stack([getattr(o, f.name) for o in objects]) for f in fields(RenderedObject)}
 
 
 def write_library(folder: Path, objects: int, seed: int, workers: int) -> Iterator[Path]:
     """Yields each shard as it is finished. Shards that are there already are kept, so it resumes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = range(-(-objects // OBJECTS_PER_SHARD))
-    missing = [s for s in wanted if not (folder / f"objects_{s:04d}.safetensors").exists()]
-    with ProcessPoolExecutor(workers) as pool:
-        futures = [pool.submit(_write_shard, folder, seed, shard) for shard in missing]
-        for future in as_completed(futures):
-            yield future.result()
+    return write_shards(folder, "objects", -(-objects // OBJECTS_PER_SHARD), ObjectShards(seed), workers)
 
 
 class ObjectLibrary:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
 from scipy import ndimage
 
-from unocclude.data.scenes import Mask, SceneMaker
+from unocclude.data.scenes import Mask, SceneMaker, SceneSource
+from unocclude.data.shards import Arrays, write_shards
 from unocclude.errors import InputError
 from unocclude.pipeline.crop import crop_around, cut, cut_mask, resized
 from unocclude.pipeline.types import Crop
@@ -64,19 +63,22 @@ def _cut_layer(layer: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
     return resized(padded[top : top + crop.side, left : left + crop.side], crop.size)
 
 
-def write_pairs(folder: Path, scenes: SceneMaker, count: int, seed: int) -> Iterator[Path]:
-    """Yields each shard as it is there. Shards that were there already are kept, so it resumes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for shard in range(-(-count // PAIRS_PER_SHARD)):
-        path = folder / f"pairs_{shard:04d}.safetensors"
-        if not path.exists():
-            first = shard * PAIRS_PER_SHARD
-            pairs = [draw_pair(scenes, seed, first + k) for k in range(PAIRS_PER_SHARD)]
-            partial = path.with_suffix(".partial")
-            arrays = {name: np.stack([getattr(p, name) for p in pairs]) for name in ("image", "visible", "whole")}
-            save_file(arrays, partial, metadata={"seed": str(seed), "first": str(first)})
-            os.replace(partial, path)
-        yield path
+@dataclass(frozen=True)
+class PairShards:
+    """Shard after shard of the endless sequence of pairs that `seed` starts."""
+
+    scenes: SceneSource
+    seed: int
+
+    def __call__(self, shard: int) -> Arrays:
+        maker, first = self.scenes.maker(), shard * PAIRS_PER_SHARD
+        pairs = [draw_pair(maker, self.seed, first + k) for k in range(PAIRS_PER_SHARD)]
+        return {f.name: np.stack([getattr(p, f.name) for p in pairs]) for f in fields(Pair)}
+
+
+def write_pairs(folder: Path, scenes: SceneSource, count: int, seed: int, workers: int) -> Iterator[Path]:
+    """Yields each shard as it is finished. Shards that are there already are kept, so it resumes."""
+    return write_shards(folder, "pairs", -(-count // PAIRS_PER_SHARD), PairShards(scenes, seed), workers)
 
 
 class PairLibrary:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +108,23 @@ class SceneMaker:
         texture = self._backgrounds.draw(rng, self._size)
         shape = _blob(rng, self._size, centre, extent) if kind < 0.85 else _bars(rng, self._size, centre, extent)
         return np.concatenate([texture, shape[..., None]], -1)
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """What a SceneMaker needs, small enough to be sent to another process: folders of objects and of photographs."""
+
+    objects: Path
+    photographs: tuple[Path, ...]
+
+    def maker(self) -> SceneMaker:
+        """Made once in each process."""
+        return _maker(self)
+
+
+@cache
+def _maker(source: SceneSource) -> SceneMaker:
+    return SceneMaker(ObjectLibrary.in_folder(source.objects), Backgrounds(list(source.photographs)))
 
 
 def over(image: Picture, layer: Picture) -> Picture:

@@ -135,12 +135,12 @@ class Pix2Gestalt(nn.Module):
 
         target: standardised latents of whole objects, as from `encode`. condition_latents: (B, 8, h, w), as
         in `encode_condition`. picture: the occluded picture at any size; the image encoder is trained along.
-        Draws, on the CPU: what to drop, timesteps, noise.
+        Draws, on the generator's device: what to drop, timesteps, noise.
         """
         batch = target.shape[0]
-        drop = torch.rand(batch, generator=generator)
+        drop = torch.rand(batch, generator=generator, device=generator.device)
         t = self.schedule.draw_timesteps(batch, generator, high_noise_share).to(target.device)
-        noise = torch.randn(target.shape, generator=generator).to(target)
+        noise = torch.randn(target.shape, generator=generator, device=generator.device).to(target)
         condition = self.training_condition(condition_latents, picture, drop.to(target.device))
         losses = self.denoising_losses(target, condition, t, noise)
         if min_snr_gamma is not None:

@@ -64,15 +64,16 @@ class NoiseSchedule(nn.Module):
         return sigma * x_t + signal * prediction
 
     def draw_timesteps(self, count: int, generator: torch.Generator, high_noise_share: float = 0.0) -> Tensor:
-        """(count,) int64 on the CPU, uniform; but this share of them, on average, in the noisiest tenth.
+        """(count,) int64 on the generator's device, uniform; but this share of them, on average, in the noisiest tenth.
 
         What a sample is as a whole (form, colour) is decided there; a short training should spend its time there.
         """
-        t = torch.randint(TRAIN_TIMESTEPS, (count,), generator=generator)
+        device = generator.device
+        t = torch.randint(TRAIN_TIMESTEPS, (count,), generator=generator, device=device)
         if high_noise_share == 0:
             return t
         noisiest = TRAIN_TIMESTEPS - 1 - t // 10
-        return torch.where(torch.rand(count, generator=generator) < high_noise_share, noisiest, t)
+        return torch.where(torch.rand(count, generator=generator, device=device) < high_noise_share, noisiest, t)
 
     def min_snr_weight(self, t: Tensor, gamma: float) -> Tensor:
         """(B,) loss weights of Hang et al., arXiv 2303.09556: min(SNR, gamma) in the space of x0."""

@@ -213,15 +213,16 @@ class SyncDreamer(nn.Module):
 
         target: (B, 16, 4, 32, 32) standardised. input_latents: (B, 4, 32, 32) plain. picture: the input view
         on white, (B, 3, any, any) in [-1, 1]; the image encoder is trained along. elevation: (B,) radians.
-        One spatial volume per object serves `views_per_object` supervised views. Draws, on the CPU: what to
-        drop, timesteps, views, noise.
+        One spatial volume per object serves `views_per_object` supervised views. Draws, on the generator's
+        device: what to drop, timesteps, views, noise.
         """
         batch, device = len(target), target.device
-        drop = torch.rand(batch, generator=generator).to(device)
+        source = generator.device
+        drop = torch.rand(batch, generator=generator, device=source).to(device)
         t = self.schedule.draw_timesteps(batch, generator, high_noise_share).to(device)
-        order = torch.rand(batch, VIEW_COUNT, generator=generator).argsort(dim=1)
+        order = torch.rand(batch, VIEW_COUNT, generator=generator, device=source).argsort(dim=1)
         indices = order[:, :views_per_object].to(device)
-        noise = torch.randn(target.shape, generator=generator).to(target)
+        noise = torch.randn(target.shape, generator=generator, device=source).to(target)
         condition = InputCondition(input_latents, self.image_encoder(picture), elevation)
         losses = self.denoising_losses(target, condition, t, indices, noise, drop)
         if min_snr_gamma is not None:

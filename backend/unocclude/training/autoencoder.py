@@ -12,29 +12,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unocclude.data.pairs import PairLibrary
-from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
+from unocclude.models.autoencoder import Autoencoder
+from unocclude.models.weights import save_bundled
+from unocclude.training.loop import Tensors
 from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
-from unocclude.training.thumbnail_start import start_as_thumbnail
 
-BATCH = 2
-"""Whole pictures: group normalisation sees how much of one is background, so crops would teach the wrong thing."""
 VALIDATION = 24
 
 
 class AutoencoderTask:
-    """Trains the decoder on objects with alpha (L1, fine and coarse); the encoder stays as it starts."""
+    """Trains the decoder on objects with alpha (L1, fine and coarse); the encoder stays block means.
 
-    def __init__(self, pairs: PairLibrary, config: AutoencoderConfig) -> None:
+    On whole pictures: group normalisation sees how much of one is background, so crops would teach the wrong thing.
+    """
+
+    merit = "psnr"
+
+    def __init__(self, pairs: PairLibrary, start: Autoencoder, batch: int) -> None:
         self._pairs = pairs
         self._kept = len(pairs) - VALIDATION
-        self.module = Autoencoder(config)
-        start_as_thumbnail(self.module)
+        self._batch = batch
+        self.module = start.requires_grad_(True)
         self.module.kl.encoder.requires_grad_(False)
         self.module.kl.quant_conv.requires_grad_(False)
 
-    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
-        wholes = [on_white(self._pairs[int(rng.integers(self._kept))].whole) for _ in range(BATCH)]
-        pictures = to_tensor(np.stack(wholes)).to(device)
+    def draw(self, rng: np.random.Generator) -> Tensors:
+        wholes = [on_white(self._pairs[int(rng.integers(self._kept))].whole) for _ in range(self._batch)]
+        return {"pictures": torch.from_numpy(np.stack(wholes))}
+
+    def loss(self, batch: Tensors, rng: np.random.Generator) -> Tensor:
+        pictures = batch["pictures"].permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.no_grad():
             latents = self.module.posterior(pictures).sample()
         decoded = self.module.kl.decode(latents).sample
@@ -55,8 +62,6 @@ class AutoencoderTask:
 
     def export(self, averaged: nn.Module, path: Path, card: dict[str, Any]) -> None:
         """The latents' moments over object pictures go into the config, so that diffusion sees unit variance."""
-        from unocclude.models.weights import save_bundled
-
         assert isinstance(averaged, Autoencoder)
         device = next(averaged.parameters()).device
         with torch.inference_mode():

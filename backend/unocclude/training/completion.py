@@ -15,12 +15,12 @@ from unocclude.models.autoencoder import Autoencoder
 from unocclude.models.pix2gestalt import CompletionCondition, Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.samplers import DPMSolver, gaussian
 from unocclude.models.weights import save_bundled
-from unocclude.training.latents import LatentBank, Tensors, encoded_shards
+from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
 from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
 
-BATCH = 16
 VALIDATION = 48
 HIGH_NOISE_SHARE = 0.5
+ENCODED_AT_ONCE = 25
 CONTEXT_SIZE = 128
 """Side of the stored pictures that the image encoder sees."""
 
@@ -28,7 +28,9 @@ CONTEXT_SIZE = 128
 class CompletionTask:
     """Denoises whole objects given the occluded picture. The autoencoder is frozen and its latents are precomputed."""
 
-    def __init__(self, pairs: Path, latents: Path, autoencoder: Autoencoder) -> None:
+    merit = "iou"
+
+    def __init__(self, pairs: Path, latents: Path, autoencoder: Autoencoder, batch: int) -> None:
         config = replace(Pix2GestaltConfig.bundled(), autoencoder=autoencoder.config)
         self.module = Pix2Gestalt(config)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
@@ -36,18 +38,20 @@ class CompletionTask:
         sources = sorted(pairs.glob("pairs_*.safetensors"))
         self._bank = LatentBank(encoded_shards(sources, latents, lambda path: _encode(path, autoencoder))).tensors
         self._kept = len(self._bank["target"]) - VALIDATION
+        self._batch = batch
 
-    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
-        rows = torch.from_numpy(rng.integers(0, self._kept, BATCH))
-        mirrored = torch.from_numpy(rng.random(BATCH) < 0.5)
-        target, condition, picture = (
-            _mirror(self._bank[name][rows].float(), mirrored).to(device) for name in ("target", "condition", "picture")
-        )
+    def draw(self, rng: np.random.Generator) -> Tensors:
+        rows = torch.from_numpy(rng.integers(0, self._kept, self._batch))
+        mirrored = torch.from_numpy(rng.random(self._batch) < 0.5)
+        return {name: mirror(self._bank[name][rows], mirrored) for name in ("target", "condition", "picture")}
+
+    def loss(self, batch: Tensors, rng: np.random.Generator) -> Tensor:
+        target = batch["target"].float()
         return self.module.training_loss(
             target,
-            condition,
-            picture / 127.5 - 1,
-            torch.Generator().manual_seed(int(rng.integers(2**62))),
+            batch["condition"].float(),
+            batch["picture"].float() / 127.5 - 1,
+            torch.Generator(target.device).manual_seed(int(rng.integers(2**62))),
             high_noise_share=HIGH_NOISE_SHARE,
         )
 
@@ -87,11 +91,6 @@ class CompletionTask:
         save_bundled(averaged, path, card)
 
 
-def _mirror(values: Tensor, which: Tensor) -> Tensor:
-    """Left and right exchanged; the bundled autoencoder's block means allow that for latents too."""
-    return torch.where(which.reshape(-1, 1, 1, 1), values.flip(-1), values)
-
-
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
     return float(((a & b).sum((1, 2)) / np.maximum((a | b).sum((1, 2)), 1)).mean())
 
@@ -99,19 +98,22 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
 @torch.inference_mode()
 def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
     device = next(autoencoder.parameters()).device
-    rows: list[tuple[Tensor, ...]] = []
-    for pair in PairLibrary([path]):
-        whole, image = (to_tensor(p)[None].to(device) for p in (on_white(pair.whole), pair.image))
-        visible = to_tensor(pair.visible[..., None])[None].to(device)
-        condition = torch.cat([autoencoder.posterior(x).mode() for x in (image, visible)], dim=1)
-        picture = nn.functional.interpolate(image, (CONTEXT_SIZE, CONTEXT_SIZE), mode="area")[0]
-        rows.append(
-            (
-                autoencoder.encode(whole)[0].half(),
-                condition[0].half(),
-                torch.from_numpy(to_picture(picture).transpose(2, 0, 1).copy()),
-                torch.from_numpy(pair.visible),
+    library = PairLibrary([path])
+    collected: dict[str, list[Tensor]] = {name: [] for name in ("target", "condition", "picture", "visible")}
+    for first in range(0, len(library), ENCODED_AT_ONCE):
+        pairs = [library[k] for k in range(first, first + ENCODED_AT_ONCE)]
+        wholes, images, visible = (
+            to_tensor(np.stack(pictures)).to(device)
+            for pictures in (
+                [on_white(p.whole) for p in pairs],
+                [p.image for p in pairs],
+                [p.visible[..., None] for p in pairs],
             )
         )
-    names = ("target", "condition", "picture", "visible")
-    return {name: torch.stack(values).cpu() for name, values in zip(names, zip(*rows, strict=True), strict=True)}
+        condition = torch.cat([autoencoder.posterior(x).mode() for x in (images, visible)], dim=1)
+        small = nn.functional.interpolate(images, (CONTEXT_SIZE, CONTEXT_SIZE), mode="area")
+        collected["target"].append(autoencoder.encode(wholes).half().cpu())
+        collected["condition"].append(condition.half().cpu())
+        collected["picture"].append(torch.from_numpy(to_picture(small).transpose(0, 3, 1, 2).copy()))
+        collected["visible"].append(torch.from_numpy(np.stack([p.visible for p in pairs])))
+    return {name: torch.cat(parts) for name, parts in collected.items()}

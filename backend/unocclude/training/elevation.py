@@ -15,16 +15,19 @@ from unocclude.data.library import QUERY_VIEWS, ObjectLibrary
 from unocclude.models.elevation import HIGHEST, LOWEST, ElevationConfig, ElevationEstimator, framed
 from unocclude.models.weights import save_bundled
 from unocclude.pipeline.types import Image as Picture
+from unocclude.training.loop import Tensors
 
-BATCH = 64
 VALIDATION_SHARE = 0.05
 
 
 class ElevationTask:
     """The `Task` of the training loop. The last objects of the library are kept for validation."""
 
-    def __init__(self, library: ObjectLibrary) -> None:
+    merit = "-error"
+
+    def __init__(self, library: ObjectLibrary, batch: int) -> None:
         torch.manual_seed(0)
+        self._batch = batch
         self.module = ElevationEstimator(ElevationConfig())
         views = [(index, view) for index in range(len(library)) for view in range(QUERY_VIEWS)]
         pictures = [framed(library.query(*view)) for view in tqdm(views, desc="views")]
@@ -33,12 +36,13 @@ class ElevationTask:
         self._pictures, self._elevations = torch.stack(pictures[:kept]), elevations[:kept]
         self._validation = torch.stack(pictures[kept:]), elevations[kept:]
 
-    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
+    def draw(self, rng: np.random.Generator) -> Tensors:
+        chosen = torch.from_numpy(rng.integers(0, len(self._pictures), self._batch))
+        return {"pictures": _varied(rng, self._pictures[chosen]), "elevations": self._elevations[chosen]}
+
+    def loss(self, batch: Tensors, rng: np.random.Generator) -> Tensor:
         """Huber loss in units of ten degrees."""
-        chosen = torch.from_numpy(rng.integers(0, len(self._pictures), BATCH))
-        pictures = _varied(rng, self._pictures[chosen])
-        estimates = self.module(pictures.to(device))
-        return F.smooth_l1_loss(estimates / 10, self._elevations[chosen].to(device) / 10)
+        return F.smooth_l1_loss(self.module(batch["pictures"]) / 10, batch["elevations"] / 10)
 
     def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:
         """Mean absolute error in degrees, that of always guessing the middle, and a plot of estimates against truth."""

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-Tensors = dict[str, Tensor]
+from unocclude.training.loop import Tensors
 
 
 def encoded_shards(sources: list[Path], folder: Path, encode: Callable[[Path], Tensors]) -> Iterator[Tensors]:
@@ -35,3 +35,8 @@ class LatentBank:
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
+
+
+def mirror(values: Tensor, which: Tensor) -> Tensor:
+    """Left and right exchanged in rows `which` (B,); the bundled autoencoder's block means allow that for latents."""
+    return torch.where(which.reshape(-1, *[1] * (values.ndim - 1)), values.flip(-1), values)

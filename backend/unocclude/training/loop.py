@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import time
@@ -14,22 +15,32 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from unocclude.models.weights import load_bundled
 from unocclude.pipeline.types import Image as Picture
 
+Tensors = dict[str, Tensor]
+
 
 class Task(Protocol):
     """What a model's training file provides."""
+
+    merit: str
+    """The validation figure that says which weights are better: the higher the better, after a minus the lower."""
 
     @property
     def module(self) -> nn.Module:
         """The trainable module; its averaged copy is what gets bundled."""
         ...
 
-    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
-        """One batch's loss, scalar, with gradient. All randomness from `rng`."""
+    def draw(self, rng: np.random.Generator) -> Tensors:
+        """One batch, on the CPU. All randomness from `rng`. May be called in another process."""
+        ...
+
+    def loss(self, batch: Tensors, rng: np.random.Generator) -> Tensor:
+        """A batch's loss, scalar, with gradient. The batch is where the module is."""
         ...
 
     def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:
@@ -43,7 +54,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """`minutes` of training in all, counted over resumed runs; the rate warms up, then falls to 0 along a cosine."""
+    """`minutes` of training in all, counted over resumed runs; the rate warms up, then falls to 0 along a cosine.
+
+    `workers`: processes that draw batches ahead, where a GPU would wait for them; with 0 the training process draws.
+    """
 
     minutes: float
     rate: float = 4e-4
@@ -52,6 +66,17 @@ class Schedule:
     weight_decay: float = 0.01
     save_every_minutes: float = 5.0
     seed: int = 0
+    workers: int = 0
+
+
+class _Batches(Dataset[Tensors]):
+    """Batch number n, the same whoever draws it."""
+
+    def __init__(self, task: Task, seed: int) -> None:
+        self._task, self._seed = task, seed
+
+    def __getitem__(self, step: int) -> Tensors:
+        return self._task.draw(np.random.default_rng([self._seed, step]))
 
 
 class Averaged:
@@ -65,11 +90,12 @@ class Averaged:
     def update(self, module: nn.Module) -> None:
         self._updates += 1
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value.detach(), 1 - decay)
-            else:
-                self.weights[name].copy_(value)
+        pairs = [(self.weights[name], value.detach()) for name, value in module.state_dict().items()]
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([own for own, _ in floats], [new for _, new in floats], 1 - decay)
+        for own, new in pairs:
+            if not own.is_floating_point():
+                own.copy_(new)
 
     def state(self) -> dict[str, Any]:
         return {"updates": self._updates, "weights": self.weights}
@@ -81,18 +107,26 @@ class Averaged:
 def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: torch.device) -> None:
     """Trains from the last checkpoint in `folder` until `schedule.minutes` are used up, then exports to `bundled`.
 
-    Where there is no checkpoint, it begins with the weights in `bundled`, if there are any.
+    Where there is no checkpoint, it begins with the weights in `bundled`, if there are any. Weights there that
+    validate better than the trained ones stay. On CUDA it computes in bfloat16 where autocast deems that safe.
 
     `folder` gets checkpoint.pt, history.jsonl, loss.png and validation_*.png. A run that has used up its minutes goes
     on when the schedule grants more.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    module = task.module
+    torch.set_float32_matmul_precision("high")
+    module, gpu = task.module, device.type == "cuda"
     checkpoint = folder / "checkpoint.pt"
-    if bundled.exists() and not checkpoint.exists():
-        module.load_state_dict(load_bundled(bundled, type(module)).state_dict())
-    module.to(device).train()
-    optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
+    module.to(device)
+    before = None
+    if bundled.exists():
+        previous = load_bundled(bundled, type(module)).to(device)
+        with torch.inference_mode():
+            before = task.validate(previous.eval(), device)[0]
+        if not checkpoint.exists():
+            module.load_state_dict(previous.state_dict())
+    module.train()
+    optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay, fused=gpu)
     averaged = Averaged(module, schedule.decay)
     step, used = 0, 0.0
     if checkpoint.exists():
@@ -102,6 +136,7 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
         averaged.load(state["averaged"])
         step, used = state["step"], state["seconds"]
     budget = schedule.minutes * 60
+    batches = iter(_loader(task, schedule, step, gpu))
     last, saved, losses = time.monotonic(), used, []
     with tqdm(total=round(budget), initial=round(used), unit="s", desc=bundled.stem) as bar:
         while used < budget:
@@ -110,24 +145,45 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
             for group in optimiser.param_groups:
                 group["lr"] = float(rate)
             torch.manual_seed(schedule.seed * 1_000_003 + step)
-            loss = task.loss(np.random.default_rng([schedule.seed, step]), device)
+            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in next(batches).items()}
+            with torch.autocast(device.type, torch.bfloat16, enabled=gpu):
+                loss = task.loss(batch, np.random.default_rng([schedule.seed, step, 1]))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimiser.step()
             averaged.update(module)
             step += 1
-            losses.append(float(loss.detach()))
+            losses.append(loss.detach())
             now = time.monotonic()
             bar.update(round(used + now - last) - round(used))
             used, last = used + now - last, now
             if used - saved >= schedule.save_every_minutes * 60 or used >= budget:
                 _save(checkpoint, module, optimiser, averaged, step, used)
-                figures = _report(task, averaged, folder, step, used, losses, device)
+                figures = _report(task, averaged, folder, step, used, float(torch.stack(losses).mean()), device)
                 bar.write(f"step {step}: {figures}")
                 saved, losses, last = used, [], time.monotonic()
-    _, best = _evaluated(task, averaged, device)
-    task.export(best, bundled, {"steps": step, "minutes": round(used / 60, 1), "device": str(device)})
+    (after, _), best = _evaluated(task, averaged, device)
+    if before is not None and _merit(task, before) > _merit(task, after):
+        print(f"{bundled.name} stays as it was: it validates at {before}, the trained weights at {after}.")
+    else:
+        task.export(best, bundled, {"steps": step, "minutes": round(used / 60, 1), "device": str(device)})
+
+
+def _merit(task: Task, figures: dict[str, float]) -> float:
+    name = task.merit.removeprefix("-")
+    return -figures[name] if name != task.merit else figures[name]
+
+
+def _loader(task: Task, schedule: Schedule, first: int, pinned: bool) -> DataLoader[Tensors]:
+    """Batches number `first`, `first` + 1 and so on."""
+    return DataLoader(
+        _Batches(task, schedule.seed),
+        batch_size=None,
+        sampler=itertools.count(first),
+        num_workers=schedule.workers,
+        pin_memory=pinned,
+    )
 
 
 def _save(
@@ -167,11 +223,11 @@ def _report(
     folder: Path,
     step: int,
     seconds: float,
-    losses: list[float],
+    loss: float,
     device: torch.device,
 ) -> dict[str, float]:
     (figures, picture), _ = _evaluated(task, averaged, device)
-    entry = {"step": step, "minutes": round(seconds / 60, 2), "loss": float(np.mean(losses)), **figures}
+    entry = {"step": step, "minutes": round(seconds / 60, 2), "loss": loss, **figures}
     with (folder / "history.jsonl").open("a") as stream:
         stream.write(json.dumps(entry) + "\n")
     Image.fromarray(picture).save(folder / f"validation_{step:07d}.png")

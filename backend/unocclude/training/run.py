@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 
-from unocclude.data.backgrounds import Backgrounds
 from unocclude.data.library import ObjectLibrary, write_library
 from unocclude.data.pairs import PairLibrary, write_pairs
-from unocclude.data.scenes import SceneMaker
+from unocclude.data.scenes import SceneSource
 from unocclude.errors import InputError
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
 from unocclude.models.pix2gestalt import Pix2Gestalt
@@ -23,6 +23,7 @@ from unocclude.training.completion import CompletionTask
 from unocclude.training.elevation import ElevationTask
 from unocclude.training.loop import Schedule, Task, train
 from unocclude.training.segmenter import SegmenterTask
+from unocclude.training.thumbnail_start import start_as_thumbnail
 from unocclude.training.views import ViewsTask
 
 STEPS = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views")
@@ -33,7 +34,8 @@ DEFAULT = Path(__file__).parent / "default.toml"
 class TrainingConfig:
     """`folder` holds data, latents and checkpoints. `photographs`: folders of background pictures, may be empty.
 
-    `minutes`: of training in all, by model, counted over resumed runs; `rates`: learning rates by model.
+    `minutes`: of training in all, by model, counted over resumed runs; `rates`: learning rates by model;
+    `batches`: examples a step by model. `workers` make data, and batches ahead of a GPU.
     """
 
     folder: Path
@@ -44,8 +46,10 @@ class TrainingConfig:
     workers: int
     seed: int
     device: str
+    save_every_minutes: float
     minutes: dict[str, float]
     rates: dict[str, float]
+    batches: dict[str, int]
 
 
 def read_config(path: Path | None) -> TrainingConfig:
@@ -74,47 +78,55 @@ def run(what: str, path: Path | None) -> None:
 
 def _run(what: str, config: TrainingConfig) -> None:
     if what == "objects":
-        _objects(config)
+        _follow(write_library(config.folder / "objects", config.objects, config.seed, config.workers))
     elif what == "pairs":
-        _pairs(config)
+        _follow(write_pairs(config.folder / "pairs", _scenes(config), config.pairs, config.seed, config.workers))
     else:
         device = pick_device(config.device)
-        schedule = Schedule(minutes=config.minutes[what], rate=config.rates[what], seed=config.seed)
+        schedule = Schedule(
+            minutes=config.minutes[what],
+            rate=config.rates[what],
+            save_every_minutes=config.save_every_minutes,
+            seed=config.seed,
+            workers=config.workers if device.type == "cuda" else 0,
+        )
         # The autoencoder is not bundled by itself: the completion and the view model carry it inside.
         weights = config.folder if what == "autoencoder" else BUNDLED
         train(_task(what, config, device), schedule, config.folder / what, weights / f"{what}.safetensors", device)
 
 
-def _objects(config: TrainingConfig) -> None:
-    for shard in write_library(config.folder / "objects", config.objects, config.seed, config.workers):
+def _follow(shards: Iterator[Path]) -> None:
+    for shard in shards:
         print(shard, flush=True)
 
 
-def _pairs(config: TrainingConfig) -> None:
-    for shard in write_pairs(config.folder / "pairs", _scene_maker(config), config.pairs, config.seed):
-        print(shard, flush=True)
-
-
-def _scene_maker(config: TrainingConfig) -> SceneMaker:
-    return SceneMaker(ObjectLibrary.in_folder(config.folder / "objects"), Backgrounds(list(config.photographs)))
+def _scenes(config: TrainingConfig) -> SceneSource:
+    return SceneSource(config.folder / "objects", config.photographs)
 
 
 def _autoencoder(own: Path) -> Autoencoder:
-    """The one trained here, or else the one that the bundled completion model carries."""
+    """The one trained here, or else the one that the bundled completion model carries, or else a new one."""
     if own.exists():
         return load_bundled(own, Autoencoder)
-    return load_bundled(BUNDLED / "completion.safetensors", Pix2Gestalt).autoencoder
+    bundled = BUNDLED / "completion.safetensors"
+    if bundled.exists():
+        return load_bundled(bundled, Pix2Gestalt).autoencoder
+    autoencoder = Autoencoder(AutoencoderConfig.bundled())
+    start_as_thumbnail(autoencoder)
+    return autoencoder
 
 
 def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
-    folder = config.folder
+    folder, batch = config.folder, config.batches[what]
     if what == "segmenter":
-        return SegmenterTask.prepared(_scene_maker(config), folder / "segmenter", config.scenes, config.seed)
+        return SegmenterTask.prepared(
+            _scenes(config), folder / "segmenter", config.scenes, config.seed, config.workers, batch
+        )
     if what == "elevation":
-        return ElevationTask(ObjectLibrary.in_folder(folder / "objects"))
-    if what == "autoencoder":
-        return AutoencoderTask(PairLibrary.in_folder(folder / "pairs"), AutoencoderConfig.bundled())
+        return ElevationTask(ObjectLibrary.in_folder(folder / "objects"), batch)
     autoencoder = _autoencoder(folder / "autoencoder.safetensors").to(device)
+    if what == "autoencoder":
+        return AutoencoderTask(PairLibrary.in_folder(folder / "pairs"), autoencoder, batch)
     if what == "completion":
-        return CompletionTask(folder / "pairs", folder / "latents" / "pairs", autoencoder)
-    return ViewsTask(folder / "objects", folder / "latents" / "objects", autoencoder)
+        return CompletionTask(folder / "pairs", folder / "latents" / "pairs", autoencoder, batch)
+    return ViewsTask(folder / "objects", folder / "latents" / "objects", autoencoder, batch)

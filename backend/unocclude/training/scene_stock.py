@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from unocclude.data.scenes import Scene, SceneMaker
+from unocclude.data.scenes import Scene, SceneSource
+from unocclude.data.shards import Arrays, write_shards
 
 SCENES_PER_SHARD = 250
 CELL = 4
@@ -38,18 +38,24 @@ class SceneStock:
         return images, shares
 
 
-def draw_stock(maker: SceneMaker, folder: Path, scenes: int, seed: int) -> SceneStock:
+@dataclass(frozen=True)
+class SceneShards:
+    """Shard after shard of the endless sequence of scenes that `seed` starts."""
+
+    scenes: SceneSource
+    seed: int
+
+    def __call__(self, shard: int) -> Arrays:
+        rngs = (np.random.default_rng([self.seed, shard, k]) for k in range(SCENES_PER_SHARD))
+        drawn = [self.scenes.maker().draw(rng, hidden=(0.05, 0.7)) for rng in rngs]
+        return {"images": np.stack([s.image for s in drawn]), "shares": np.stack([_shares(s) for s in drawn])}
+
+
+def draw_stock(source: SceneSource, folder: Path, scenes: int, seed: int, workers: int) -> SceneStock:
     """Fills the folder up to at least `scenes`. Shards that are there already are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for shard in tqdm(range(-(-scenes // SCENES_PER_SHARD)), desc="scenes", unit="shard"):
-        path = folder / f"scenes_{shard:04d}.safetensors"
-        if not path.exists():
-            rngs = (np.random.default_rng([seed, shard, k]) for k in range(SCENES_PER_SHARD))
-            drawn = [maker.draw(rng, hidden=(0.05, 0.7)) for rng in rngs]
-            partial = path.with_suffix(".partial")
-            images, shares = np.stack([s.image for s in drawn]), np.stack([_shares(s) for s in drawn])
-            save_file({"images": images, "shares": shares}, partial)
-            os.replace(partial, path)
+    shards = -(-scenes // SCENES_PER_SHARD)
+    for _ in tqdm(write_shards(folder, "scenes", shards, SceneShards(source, seed), workers), desc="scenes"):
+        pass
     return SceneStock(folder)
 
 

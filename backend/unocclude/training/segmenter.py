@@ -14,14 +14,14 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unocclude.data.scenes import SceneMaker
+from unocclude.data.scenes import SceneSource
 from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, PromptableSegmenter, SegmenterConfig
 from unocclude.models.weights import save_bundled
 from unocclude.pipeline.types import Image as Picture
 from unocclude.training.clicks import click_inside, corrective_click, loose_box
+from unocclude.training.loop import Tensors
 from unocclude.training.scene_stock import CELL, SceneStock, draw_stock
 
-BATCH = 4
 VALIDATION_SCENES = 250
 CENTRAL_CLICKS = 0.7
 """The share of first clicks near the middle of what is meant."""
@@ -40,34 +40,44 @@ class Question:
 class SegmenterTask:
     """The `Task` of the training loop."""
 
-    def __init__(self, stock: SceneStock, validation: SceneStock) -> None:
+    merit = "click"
+
+    def __init__(self, stock: SceneStock, validation: SceneStock, batch: int) -> None:
         torch.manual_seed(0)
         self.module = PromptableSegmenter(SegmenterConfig.bundled())
         self._stock = stock
         self._validation = validation
+        self._batch = batch
 
     @classmethod
-    def prepared(cls, maker: SceneMaker, folder: Path, scenes: int, seed: int) -> SegmenterTask:
+    def prepared(
+        cls, source: SceneSource, folder: Path, scenes: int, seed: int, workers: int, batch: int
+    ) -> SegmenterTask:
         """Draws what scenes `folder` lacks first."""
-        validation = draw_stock(maker, folder / "validation", VALIDATION_SCENES, seed + 1)
-        return cls(draw_stock(maker, folder / "scenes", scenes, seed), validation)
+        validation = draw_stock(source, folder / "validation", VALIDATION_SCENES, seed + 1, workers)
+        return cls(draw_stock(source, folder / "scenes", scenes, seed, workers), validation, batch)
 
-    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
-        size = self.module.config.image_size
-        frame = _random_frame(rng, size)
+    def draw(self, rng: np.random.Generator) -> Tensors:
+        """images (B, h, w, 3) uint8; two questions for each: masks (2 B, S/4, S/4), points (2 B, 1, 2)."""
+        frame = _random_frame(rng, self.module.config.image_size)
         pictures: list[Picture] = []
         questions: list[Question] = []
-        while len(pictures) < BATCH:
+        while len(pictures) < self._batch:
             image, shares = self._stock[int(rng.integers(len(self._stock)))]
             picture, wanted_shares = _window(rng, _recoloured(rng, image), shares, frame)
             question = _ask(rng, wanted_shares)
             if question is not None:
                 pictures.append(picture)
                 questions.append(question)
-        images = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float()
-        wanted = torch.from_numpy(np.concatenate([q.masks for q in questions])).to(device)
-        points = torch.from_numpy(np.concatenate([q.points for q in questions])).to(device)[:, None]
-        encoded = self.module.encode(images)
+        return {
+            "images": torch.from_numpy(np.stack(pictures)),
+            "masks": torch.from_numpy(np.concatenate([q.masks for q in questions])),
+            "points": torch.from_numpy(np.concatenate([q.points for q in questions]))[:, None],
+        }
+
+    def loss(self, batch: Tensors, rng: np.random.Generator) -> Tensor:
+        wanted, points = batch["masks"], batch["points"]
+        encoded = self.module.encode(batch["images"].permute(0, 3, 1, 2).float())
         masks, ratings = self.module.decode(encoded, points, _positive(points))
         first = _answer_loss(masks[:, 1:], ratings[:, 1:], wanted) + _answer_loss(masks[:, :1], ratings[:, :1], wanted)
 
@@ -77,7 +87,7 @@ class SegmenterTask:
             masks, ratings = self.module.decode(encoded, points, labels)
         else:
             boxes = [loose_box(rng, mask, CELL) for mask in wanted[again].cpu().numpy() > 0.5]
-            masks, ratings = self.module.decode(encoded, None, None, torch.tensor(boxes, device=device).float())
+            masks, ratings = self.module.decode(encoded, None, None, points.new_tensor(boxes))
         return first + _answer_loss(masks[:, :1], ratings[:, :1], wanted[again])
 
     def _corrected(
@@ -184,6 +194,7 @@ def _answer_loss(masks: Tensor, ratings: Tensor, wanted: Tensor) -> Tensor:
 
     masks (P, K, h, w) logits, ratings (P, K), wanted (P, h, w) in [0, 1].
     """
+    masks, ratings = masks.float(), ratings.float()
     target = wanted[:, None].expand_as(masks)
     entropy = F.binary_cross_entropy_with_logits(masks, target, reduction="none").mean(dim=(2, 3))
     drawn = masks.sigmoid()

@@ -19,10 +19,9 @@ from unocclude.models.samplers import DPMSolver, gaussian
 from unocclude.models.syncdreamer import InputCondition, SyncDreamer, SyncDreamerConfig
 from unocclude.models.weights import save_bundled
 from unocclude.training.copy_start import start_as_copy
-from unocclude.training.latents import LatentBank, Tensors, encoded_shards
+from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
 from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
 
-BATCH = 6
 VIEWS_PER_OBJECT = 3
 VALIDATION = 6
 HIGH_NOISE_SHARE = 0.7
@@ -34,7 +33,9 @@ CONTEXT_SIZE = 128
 class ViewsTask:
     """Denoises the 16 views of an object given a free view. The autoencoder is frozen, latents are precomputed."""
 
-    def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder) -> None:
+    merit = "psnr"
+
+    def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder, batch: int) -> None:
         config = replace(SyncDreamerConfig.bundled(), autoencoder=autoencoder.config)
         self.module = SyncDreamer(config)
         start_as_copy(self.module.unet.base, config.autoencoder)
@@ -43,40 +44,47 @@ class ViewsTask:
         shards = sorted(library.glob("objects_*.safetensors"))
         self._bank = LatentBank(encoded_shards(shards, latents, lambda path: _encode(path, autoencoder))).tensors
         self._kept = len(self._bank["target"]) - VALIDATION
+        self._batch = batch
 
-    def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
-        target, latents, picture, elevation = self._examples(
-            torch.from_numpy(rng.integers(0, self._kept, BATCH)),
-            torch.from_numpy(rng.integers(0, QUERY_VIEWS, BATCH)),
-            device,
-        )
+    def draw(self, rng: np.random.Generator) -> Tensors:
+        rows, queries = (torch.from_numpy(rng.integers(0, high, self._batch)) for high in (self._kept, QUERY_VIEWS))
+        return self._examples(rows, queries, torch.from_numpy(rng.random(self._batch) < 0.5))
+
+    def loss(self, batch: Tensors, rng: np.random.Generator) -> Tensor:
+        target = batch["target"].float()
         return self.module.training_loss(
             target,
-            latents,
-            picture,
-            elevation,
-            torch.Generator().manual_seed(int(rng.integers(2**62))),
+            batch["input"].float(),
+            batch["picture"].float() / 127.5 - 1,
+            batch["elevation"],
+            torch.Generator(target.device).manual_seed(int(rng.integers(2**62))),
             views_per_object=VIEWS_PER_OBJECT,
             high_noise_share=HIGH_NOISE_SHARE,
         )
 
-    def _examples(self, rows: Tensor, queries: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-        """(target, input latents, picture, elevation), the targets turned so that view 0 has the query's azimuth."""
+    def _examples(self, rows: Tensor, queries: Tensor, mirrored: Tensor) -> Tensors:
+        """The views of objects (B,), turned so that view 0 has the azimuth of the query (B,).
+
+        An object mirrored left to right, as the query sees it, is seen mirrored by view -k where it was seen by view k.
+        """
         steps = self._bank["azimuth_step"][rows, queries]
-        order = (torch.arange(VIEW_COUNT) + steps[:, None]) % VIEW_COUNT
-        return (
-            self._bank["target"][rows[:, None], order].float().to(device),
-            self._bank["input"][rows, queries].float().to(device),
-            self._bank["picture"][rows, queries].float().to(device) / 127.5 - 1,
-            self._bank["elevation"][rows, queries].to(device),
-        )
+        turn = torch.where(mirrored, -1, 1)[:, None] * torch.arange(VIEW_COUNT)
+        found = {
+            "target": self._bank["target"][rows[:, None], (turn + steps[:, None]) % VIEW_COUNT],
+            "input": self._bank["input"][rows, queries],
+            "picture": self._bank["picture"][rows, queries],
+        }
+        flipped = {name: mirror(values, mirrored) for name, values in found.items()}
+        return flipped | {"elevation": self._bank["elevation"][rows, queries]}
 
     def validate(self, averaged: nn.Module, device: torch.device) -> tuple[dict[str, float], Picture]:
         """PSNR of the sampled views against the autoencoder's rendering of the true ones, on white."""
         assert isinstance(averaged, SyncDreamer)
         rows = torch.arange(self._kept, self._kept + VALIDATION)
-        target, latents, picture, elevation = self._examples(rows, torch.zeros_like(rows), device)
-        condition = InputCondition(latents, averaged.image_encoder(picture), elevation)
+        held = self._examples(rows, torch.zeros_like(rows), torch.zeros(VALIDATION, dtype=torch.bool))
+        target, latents, picture = (held[name].float().to(device) for name in ("target", "input", "picture"))
+        picture = picture / 127.5 - 1
+        condition = InputCondition(latents, averaged.image_encoder(picture), held["elevation"].to(device))
         views = DPMSolver(averaged.schedule, steps=1).sample(
             lambda x, t: averaged.denoise(x, t, condition, 1.0),
             shape=tuple(target.shape),
