@@ -84,8 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, help_text in (("status", "how the backend is"), ("jobs", "its jobs"), ("stop", "end it")):
         commands.add_parser(name, help=help_text).set_defaults(run=_backend_command, command=name)
 
-    models = commands.add_parser("models", help="which weights there are")
-    models.add_argument("action", choices=("list", "licences"))
+    models = commands.add_parser("models", help="which weights there are; get, check and remove the official ones")
+    models.add_argument("action", choices=("list", "licences", "download", "verify", "add", "remove"))
+    models.add_argument("names", nargs="*", metavar="NAME", help="files; default: all that the action can be about")
+    models.add_argument("--weights", type=Path, metavar="DIR", help="folder of the official weights")
+    models.add_argument("--accept-licence", action="store_true", help="say yes to the licences, for scripts")
+    models.add_argument("--mirror", metavar="URL", help="get the files from this address instead")
     models.set_defaults(run=_models)
 
     evaluate = commands.add_parser("evaluate", help="measure on data with ground truth")
@@ -212,9 +216,23 @@ def _backend_command(options: argparse.Namespace) -> None:
 
 
 def _models(options: argparse.Namespace) -> None:
-    from unocclude.models import registry
+    from unocclude.models import model_commands
+    from unocclude.models.model_folder import ModelFolder
 
-    print(registry.listing() if options.action == "list" else registry.licences())
+    folder, names = ModelFolder(options.weights), options.names
+    match options.action:
+        case "list":
+            print(model_commands.listing(folder))
+        case "licences":
+            print(model_commands.licences(folder))
+        case "download":
+            model_commands.download(names, folder, accept=options.accept_licence, mirror=options.mirror)
+        case "verify":
+            model_commands.verify(names, folder)
+        case "add":
+            model_commands.add(names, folder, accept=options.accept_licence)
+        case "remove":
+            model_commands.remove(names, folder)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ from torch import nn
 from unocclude.errors import InputError
 from unocclude.models.checkpoints import load_pix2gestalt, load_syncdreamer, read_checkpoint
 from unocclude.models.elevation import ElevationEstimator
+from unocclude.models.model_folder import ModelFolder, sha256_of
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
-from unocclude.models.registry import BUNDLED, official_path
+from unocclude.models.registry import BUNDLED
 from unocclude.models.segmenter import PromptableSegmenter
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.models.weights import load_bundled
@@ -64,11 +64,14 @@ class Models:
     """
 
     def __init__(self, profile: str, device: torch.device, weights: Path | None = None) -> None:
-        """`weights`: the folder of the official files. Raises InputError for an unknown profile."""
+        """`weights`: the folder of the official files, by default the user's own.
+
+        Raises InputError for an unknown profile.
+        """
         self.name = profile
         self.profile = profile_named(profile)
         self.device = device
-        self._weights = weights
+        self._weights = ModelFolder(weights)
         self._loaded: dict[Path, nn.Module] = {}
         self._hashes: dict[str, str] = {}
 
@@ -77,7 +80,7 @@ class Models:
         if self.name == "official":
             for stage in stages:
                 if stage != "mesh":
-                    official_path(stage, self._weights)
+                    self._weights.find(stage)
 
     def segmenter(self) -> PromptableSegmenter:
         return self._network("segment", "segmenter", PromptableSegmenter, PromptableSegmenter.from_official)
@@ -99,7 +102,7 @@ class Models:
     def _network(self, stage: str, bundled: str, kind: type[Network], official: Callable[[Path], Network]) -> Network:
         if self.name == "bundled":
             return self._kept(BUNDLED / f"{bundled}.safetensors", lambda path: load_bundled(path, kind))
-        path = official_path(stage, self._weights)
+        path = self._weights.find(stage)
         if path not in self._loaded:
             self._loaded.clear()
             gc.collect()
@@ -108,7 +111,7 @@ class Models:
     def _kept(self, path: Path, load: Callable[[Path], Network]) -> Network:
         if path not in self._loaded:
             self._loaded[path] = load(path).to(self.device).eval()
-            self._hashes[path.name] = _sha256(path)
+            self._hashes[path.name] = sha256_of(path)
         return cast(Network, self._loaded[path])
 
 
@@ -122,8 +125,3 @@ def _official_syncdreamer(path: Path) -> SyncDreamer:
     network = SyncDreamer(SyncDreamerConfig.official())
     load_syncdreamer(network, read_checkpoint(path))
     return network
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
