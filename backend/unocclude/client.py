@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import zmq
 
 from .connection import Connection, home_folder
-from .errors import InputError, ServerUnavailableError
+from .errors import InputError, ServerUnavailableError, UnoccludeError
 from .link import Link, LinkLost
 from .protocol import (
     FINAL_STATES,
@@ -32,6 +33,7 @@ from .protocol import (
     JobInfo,
     JobSpec,
     Message,
+    Prompt,
     ProtocolError,
     ServerStatus,
     encode,
@@ -45,6 +47,17 @@ FIRST_RETRY, LAST_RETRY = 0.25, 8.0
 
 HANDSHAKE = 5.0
 """Seconds for both sides to get to know each other."""
+MASK_TIMEOUT = 120.0
+"""Seconds for a mask: the first one may have to wait until the backend's segmenter has loaded its libraries."""
+
+
+@dataclass(frozen=True)
+class VisiblePart:
+    """The answer to a click: `mask` is a PNG file's bytes, 8-bit grey of 0 and 255 in the image's size, good for
+    `submit`; `rating` is the IoU with the object that the network expects of it, 0 to 1."""
+
+    mask: bytes
+    rating: float
 
 
 def new_job_id() -> str:
@@ -80,6 +93,8 @@ class Client:
         self._context: zmq.Context[Any] = zmq.Context()
         self._link: Link | None = None
         self._met = False
+        self._image: tuple[bytes, str] | None = None
+        """The last image that was asked about, which the backend has, and its digest."""
 
     def __enter__(self) -> Client:
         return self
@@ -115,11 +130,7 @@ class Client:
         spec.check()
         blobs = [image] if mask is None else [image, mask]
         for blob in blobs:
-            if not 0 < len(blob) <= MAX_FRAME:
-                raise InputError(
-                    f"A picture file of {len(blob)} bytes cannot be sent.",
-                    f"Use one of at most {MAX_FRAME >> 20} MiB, for example a JPEG.",
-                )
+            _check_size(blob)
         job = job or new_job_id()
         self._request("submit", {"job": job, "spec": spec.to_json()}, blobs)
         return job
@@ -231,6 +242,32 @@ class Client:
             raise InputError(f"{path} cannot be written ({error}).", "Choose another folder.") from error
         return path
 
+    def segment(self, image: bytes, prompt: Prompt, profile: str = "bundled") -> VisiblePart:
+        """The visible part of what the prompt means, at once, also while a job runs.
+
+        The image file travels with the first request alone, and a further prompt on it costs only the network's
+        decoder. Raises InputError where the prompt finds nothing or the file is no picture.
+        """
+        reply = self._segment(image, {"prompt": asdict(prompt), "profile": profile})
+        return VisiblePart(reply.blobs[0], reply.fields["rating"])
+
+    def prepare(self, image: bytes, profile: str = "bundled") -> None:
+        """Let the backend get ready for prompts on this image, so that the first mask comes as fast as the others."""
+        self._segment(image, {"prompt": None, "profile": profile})
+
+    def _segment(self, image: bytes, fields: dict[str, Any]) -> Message:
+        if self._image is not None and self._image[0] is image:
+            try:
+                return self._request("segment", {"image": self._image[1], **fields}, timeout=MASK_TIMEOUT)
+            except UnoccludeError as error:
+                if error.code != "not_found":
+                    raise
+        _check_size(image)
+        digest = hashlib.sha256(image).hexdigest()
+        reply = self._request("segment", {"image": digest, **fields}, (image,), timeout=MASK_TIMEOUT)
+        self._image = image, digest
+        return reply
+
     def stop(self) -> None:
         """End the backend. Its unfinished jobs go on at its next start."""
         self._request("stop")
@@ -330,3 +367,12 @@ class Client:
                 return None
             if message.type == "event":
                 self._keep(message)
+
+
+def _check_size(picture: bytes) -> None:
+    """Raises InputError for a picture file that does not fit into a frame."""
+    if not 0 < len(picture) <= MAX_FRAME:
+        raise InputError(
+            f"A picture file of {len(picture)} bytes cannot be sent.",
+            f"Use one of at most {MAX_FRAME >> 20} MiB, for example a JPEG.",
+        )

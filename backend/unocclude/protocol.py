@@ -251,6 +251,7 @@ _ANY_TEXT = text(rf"(?s).{{0,{_MAX_TEXT}}}")
 _WINDOWS_DEVICE = r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])"
 _SEGMENT = rf"(?!(?i:{_WINDOWS_DEVICE})(?:\.|/|$))[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}(?<!\.)"
 _is_artifact_name = text(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,3}}")
+_DIGEST = text(r"[0-9a-f]{64}")
 is_job_id = text(r"[0-9a-f]{32}")
 
 
@@ -263,7 +264,7 @@ def _is_error(value: object) -> bool:
     return isinstance(value, dict) and all(_ANY_TEXT(value.get(name)) for name in ("code", "message", "cure"))
 
 
-_ARTIFACT: Rules = {"name": is_artifact_name, "size": _COUNT, "sha256": text(r"[0-9a-f]{64}")}
+_ARTIFACT: Rules = {"name": is_artifact_name, "size": _COUNT, "sha256": _DIGEST}
 _JOB_INFO: Rules = {
     "job": is_job_id,
     "spec": an_object,
@@ -310,6 +311,9 @@ REQUESTS: dict[str, Shape] = {
             "length": whole(1, MAX_CHUNK),
         }
     ),
+    "segment": Shape(
+        {**_REQUEST, "image": _DIGEST, "profile": _SPEC_RULES["profile"][0], "prompt": or_none(an_object)}, (0, 1)
+    ),
     "status": Shape(_REQUEST),
     "stop": Shape(_REQUEST),
 }
@@ -324,6 +328,7 @@ ANSWERS: dict[str, Shape] = {
     "job": Shape({**_REPLY, "info": an_object}),
     "jobs": Shape({**_REPLY, "jobs": a_list}),
     "chunk": Shape({**_REPLY, **_JOB, **_ARTIFACT, "offset": _COUNT}, (1, 1)),
+    "mask": Shape({**_REPLY, "rating": or_none(number(0, 1))}, (0, 1)),
     "status": Shape(
         {
             **_REPLY,

@@ -17,15 +17,18 @@ from unocclude.connection import Connection
 class Backend:
     """A backend process with a home folder of its own."""
 
-    def __init__(self, home: Path, runner: str = "fake_pipeline:run_job") -> None:
+    def __init__(
+        self, home: Path, runner: str = "fake_pipeline:run_job", segmenter: str = "fake_segmenter:embed"
+    ) -> None:
         self.home = home
         self.runner = runner
+        self.segmenter = segmenter
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Backend:
         """Start it and wait until it answers."""
         self.process = self.spawn()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and self.process.poll() is None:
             if Connection.path(self.home).exists() and Connection.load(self.home).pid == self.process.pid:
                 return self
@@ -34,7 +37,16 @@ class Backend:
 
     def spawn(self, *options: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "unocclude.server", "--runner", self.runner, *options],
+            [
+                sys.executable,
+                "-m",
+                "unocclude.server",
+                "--runner",
+                self.runner,
+                "--segmenter",
+                self.segmenter,
+                *options,
+            ],
             env={
                 **os.environ,
                 "UNOCCLUDE_HOME": str(self.home),
@@ -54,9 +66,9 @@ class Backend:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(120)
 
-    def client(self, timeout: float = 20, patience: float = 20) -> Client:
+    def client(self, timeout: float = 60, patience: float = 60) -> Client:
         return Client(self.home, timeout=timeout, patience=patience)
 
     def worker(self) -> int:
@@ -77,8 +89,8 @@ def new_backend(tmp_path: Path) -> Iterator[Callable[..., Backend]]:
     """Makes one that a test may kill."""
     made: list[Backend] = []
 
-    def make(runner: str = "fake_pipeline:run_job") -> Backend:
-        made.append(Backend(tmp_path / "home", runner))
+    def make(**runners: str) -> Backend:
+        made.append(Backend(tmp_path / "home", **runners))
         return made[-1]
 
     yield make

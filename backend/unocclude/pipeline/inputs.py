@@ -11,7 +11,7 @@ from PIL import UnidentifiedImageError
 from unocclude.errors import InputError
 from unocclude.models.profiles import profile_named
 from unocclude.pipeline.types import Image, Mask
-from unocclude.protocol import JobSpec
+from unocclude.protocol import JobSpec, Prompt
 
 LARGEST_PIXELS = 100_000_000
 SMALLEST_SIDE = 16
@@ -76,9 +76,7 @@ def check(spec: JobSpec, image: Image, mask: Mask | None) -> None:
     spec.check()
     profile_named(spec.profile)
     height, width = image.shape[:2]
-    prompt = spec.prompt
-    if mask is None and not prompt.points and prompt.box is None:
-        raise InputError("Nothing says which object is meant.", "Give a --point on it, a --box around it, or a --mask.")
+    check_prompt(spec.prompt, width, height, needed=mask is None)
     if mask is not None and mask.shape != (height, width):
         raise InputError(
             f"The mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}.",
@@ -86,6 +84,12 @@ def check(spec: JobSpec, image: Image, mask: Mask | None) -> None:
         )
     if mask is not None and not mask.any():
         raise InputError("The mask is empty.", "Paint the visible part of the object white.")
+
+
+def check_prompt(prompt: Prompt, width: int, height: int, needed: bool = True) -> None:
+    """Raises InputError for a prompt that lies outside the image, or, where one is `needed`, means nothing."""
+    if needed and not prompt.points and prompt.box is None:
+        raise InputError("Nothing says which object is meant.", "Give a --point on it, a --box around it, or a --mask.")
     for x, y in (*prompt.points, *prompt.negatives):
         if not (0 <= x < width and 0 <= y < height):
             raise InputError(

@@ -49,9 +49,13 @@ class EmbeddedImage:
     input_size: tuple[int, int]
     image_size: tuple[int, int]
 
-    @torch.inference_mode()
     def mask(self, prompt: Prompt) -> Mask:
         """(H, W) of the visible part. Raises InputError where the prompt finds nothing."""
+        return self.rated_mask(prompt)[0]
+
+    @torch.inference_mode()
+    def rated_mask(self, prompt: Prompt) -> tuple[Mask, float]:
+        """As `mask`, with the IoU that the network expects of it, about 0 to 1."""
         clicks = prompt.points + prompt.negatives
         points = labels = boxes = None
         if clicks:
@@ -63,15 +67,16 @@ class EmbeddedImage:
         masks, ratings = self.model.decode(self.encoded, points, labels, boxes)
         # A single click is ambiguous: the model answers with several masks and rates them.
         ambiguous = len(clicks) == 1 and prompt.box is None
-        logits = masks[0, int(ratings[0].argmax()) if ambiguous else 0]
-        full = self.model.postprocess_masks(self._tidied(logits, prompt)[None, None], self.input_size, self.image_size)
+        best = int(ratings[0].argmax()) if ambiguous else 0
+        tidied = self._tidied(masks[0, best], prompt)
+        full = self.model.postprocess_masks(tidied[None, None], self.input_size, self.image_size)
         mask = (full[0, 0] > self.model.mask_threshold).cpu().numpy()
         if not mask.any():
             raise InputError(
                 "No object was found there.",
                 "Click nearer to the middle of the object, add a click, or draw a box around it.",
             )
-        return mask
+        return mask, float(ratings[0, best])
 
     def _tidied(self, logits: Tensor, prompt: Prompt) -> Tensor:
         """The logits (mask_size, mask_size), negative in the parts that were not asked for."""

@@ -6,16 +6,17 @@ import argparse
 import sys
 
 from unocclude.errors import UnoccludeError
-from unocclude.server.commands import DEFAULT_ENDPOINT, DEFAULT_RUNNER, serve
+from unocclude.server.commands import DEFAULT_ENDPOINT, DEFAULT_RUNNER, DEFAULT_SEGMENTER, serve
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m unocclude.server")
     parser.add_argument("--endpoint", default=DEFAULT_ENDPOINT, help="where to listen")
     parser.add_argument("--runner", default=DEFAULT_RUNNER, help="module:function that runs a job")
+    parser.add_argument("--segmenter", default=DEFAULT_SEGMENTER, help="module:function that answers clicks")
     arguments = parser.parse_args()
     try:
-        serve(arguments.endpoint, runner=arguments.runner)
+        serve(arguments.endpoint, runner=arguments.runner, segmenter=arguments.segmenter)
     except UnoccludeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 CLIENTS = "clients"
 WORKERS = "workers"
+SEGMENTERS = "segmenters"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Gate:
     """
 
     def __init__(self, context: zmq.Context[Any]) -> None:
-        self.known: dict[str, set[str]] = {CLIENTS: set(), WORKERS: set()}
+        self.known: dict[str, set[str]] = {}
         self.socket = context.socket(zmq.REP)
         self.socket.linger = 0
         self.socket.bind("inproc://zeromq.zap.01")

@@ -6,6 +6,7 @@ has room.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sqlite3
@@ -27,15 +28,17 @@ from unocclude.protocol import (
     MAX_HEADER,
     REQUESTS,
     JobSpec,
+    ProtocolError,
     ServerStatus,
     decode,
     encode,
     error_to_json,
     make_error,
 )
-from unocclude.server.auth import CLIENTS, WORKERS, Gate, KeyPair
+from unocclude.server.auth import CLIENTS, SEGMENTERS, WORKERS, Gate, KeyPair
 from unocclude.server.blobs import BlobStore
 from unocclude.server.jobs import JobStore, StoredJob
+from unocclude.server.segment_desk import Click, MaskOrError, SegmentDesk
 from unocclude.server.sockets import PeerGone, Router
 from unocclude.server.supervisor import Supervisor
 
@@ -67,7 +70,7 @@ class Broker:
     Raises UnoccludeError where the store cannot be used, ServerUnavailableError where the endpoint is taken.
     """
 
-    def __init__(self, home: Path, endpoint: str, runner: str) -> None:
+    def __init__(self, home: Path, endpoint: str, runner: str, segmenter: str) -> None:
         self._home = home
         self._started = time.monotonic()
         self._stopping = False
@@ -82,10 +85,13 @@ class Broker:
         self._gate = Gate(self._context)
         self._gate.known[CLIENTS] = {client.public}
         self._front = Router(self._context, self._gate, CLIENTS, keys, endpoint)
-        back = Router(self._context, self._gate, WORKERS, keys, "tcp://127.0.0.1:*")
-        self._supervisor = Supervisor(home, runner, self._jobs, back, self._gate, keys.public)
+        workers, segmenters = (
+            Router(self._context, self._gate, domain, keys, "tcp://127.0.0.1:*") for domain in (WORKERS, SEGMENTERS)
+        )
+        self._supervisor = Supervisor(home, runner, self._jobs, workers, self._gate, keys.public)
+        self._desk = SegmentDesk(home, segmenter, segmenters, self._gate, keys.public, self._give_mask)
         self.connection = Connection(self._front.endpoint, keys.public, client.public, client.secret, os.getpid())
-        self._handlers: dict[str, Callable[[Request], Answer]] = {
+        self._handlers: dict[str, Callable[[Request], Answer | None]] = {
             "hello": self._hello,
             "ping": self._ping,
             "submit": self._submit,
@@ -95,6 +101,7 @@ class Broker:
             "job": self._job,
             "jobs": self._list,
             "fetch": self._fetch,
+            "segment": self._segment,
             "status": self._status,
             "stop": self._stop,
         }
@@ -104,6 +111,7 @@ class Broker:
         turns = {
             self._gate.socket: self._gate.answer,
             self._supervisor.router.socket: self._supervisor.hear,
+            self._desk.router.socket: self._desk.hear,
             self._front.socket: self._hear,
         }
         poller = zmq.Poller()
@@ -116,6 +124,7 @@ class Broker:
                     if socket in ready:
                         turn()
                 self._supervisor.watch()
+                self._desk.watch()
                 self._tell_followers()
             except (OSError, sqlite3.Error):
                 log.exception("the store failed; trying again")
@@ -126,33 +135,37 @@ class Broker:
         self._stopping = True
 
     def close(self) -> None:
-        """End the worker and let go of everything."""
+        """End the children and let go of everything."""
         self._supervisor.close()
-        for socket in (self._front.socket, self._supervisor.router.socket, self._gate.socket):
-            socket.close()
+        self._desk.close()
+        for router in (self._front, self._supervisor.router, self._desk.router):
+            router.socket.close()
+        self._gate.socket.close()
         self._context.term()
         self._jobs.close()
 
     def _hear(self) -> None:
         """Answer one request."""
-        client, frames = self._front.receive()
+        client, request = self._front.receive()
         number = None
         try:
-            message = decode(frames, REQUESTS)
+            message = decode(request, REQUESTS)
             number = message.fields["id"]
-            kind, fields, blobs = self._handlers[message.type](Request(client, message.fields, message.blobs))
-            answer = encode(kind, {"re": number, **fields}, blobs)
+            answer = self._handlers[message.type](Request(client, message.fields, message.blobs))
+            if answer is None:
+                return  # it follows when there is one
+            frames = encode(answer.type, {"re": number, **answer.fields}, answer.blobs)
         except UnoccludeError as error:
-            answer = _refusal(number, error)
+            frames = _refusal(number, error)
         except (OSError, sqlite3.Error) as error:
             log.exception("the store failed")
             cure = f"Look at the disk of {self._home}."
-            answer = _refusal(number, make_error("storage", f"The store failed ({error}).", cure))
+            frames = _refusal(number, make_error("storage", f"The store failed ({error}).", cure))
         except Exception as error:
             log.exception("a request failed")
             cure = f"See {self._home / 'server.log'}."
-            answer = _refusal(number, make_error("internal", f"The backend failed ({error!r}).", cure))
-        self._send(client, answer)
+            frames = _refusal(number, make_error("internal", f"The backend failed ({error!r}).", cure))
+        self._send(client, frames)
 
     def _send(self, client: bytes, frames: list[bytes]) -> bool:
         """Whether the message is on its way. A client that has gone is forgotten."""
@@ -232,6 +245,25 @@ class Broker:
             data = file.read(request.fields["length"])
         facts = {"name": name, "size": artifact.size, "sha256": artifact.sha256}
         return Answer("chunk", {"job": job, "offset": offset, **facts}, (data,))
+
+    def _segment(self, request: Request) -> None:
+        image, prompt = request.fields["image"], request.fields["prompt"]
+        if prompt is not None:
+            JobSpec.from_json({"prompt": prompt})
+        if request.blobs and hashlib.sha256(request.blobs[0]).hexdigest() != image:
+            raise ProtocolError("The image is not the one that was announced.", "Send the file's own sha256.")
+        if request.blobs:
+            self._blobs.put(request.blobs[0])
+        elif not self._blobs.path(image).exists():
+            raise make_error("not_found", "The backend does not have this image.", "Send it along.")
+        self._desk.ask(Click(request.client, request.fields["id"], request.fields))
+
+    def _give_mask(self, click: Click, outcome: MaskOrError) -> None:
+        if isinstance(outcome, UnoccludeError):
+            self._send(click.client, _refusal(click.number, outcome))
+        else:
+            header = {"re": click.number, "rating": outcome.fields["rating"]}
+            self._send(click.client, encode("mask", header, outcome.blobs))
 
     def _status(self, request: Request) -> Answer:
         status = ServerStatus(

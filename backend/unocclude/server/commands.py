@@ -21,17 +21,20 @@ WEIGHTS = "UNOCCLUDE_WEIGHTS"
 """Environment variable: the folder of the official weights, for the workers. No client can name a folder."""
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:*"
 DEFAULT_RUNNER = "unocclude.server.run_job:run_job"
+DEFAULT_SEGMENTER = "unocclude.server.run_segment:embed"
 
 
 def serve(
     endpoint: str = DEFAULT_ENDPOINT,
     weights: Path | None = None,
     runner: str = DEFAULT_RUNNER,
+    segmenter: str = DEFAULT_SEGMENTER,
     home: Path | None = None,
 ) -> None:
     """Run the backend in this process until it is stopped.
 
-    `weights` is the folder of the official weights, `runner` the `module:function` that a worker runs for each job.
+    `weights` is the folder of the official weights. `runner` is the `module:function` that a worker runs for each job,
+    `segmenter` the one that the segmenter process runs for each image.
     """
     if weights is not None:
         os.environ[WEIGHTS] = str(weights.absolute())
@@ -42,7 +45,7 @@ def serve(
     try:
         _log_to(home / "server.log")
         shutil.rmtree(home / "work", ignore_errors=True)  # what processes left that were killed
-        broker = Broker(home, endpoint, runner)
+        broker = Broker(home, endpoint, runner, segmenter)
         try:
             for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # Windows has the last one
                 if hasattr(signal, name):

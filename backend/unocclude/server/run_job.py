@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import os
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as PilImage
-from PIL import UnidentifiedImageError
 
-from unocclude.errors import InputError
 from unocclude.models.profiles import Models, pick_device
 from unocclude.pipeline.inputs import as_image
 from unocclude.pipeline.reconstruct import reconstruct
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
 from unocclude.server.commands import WEIGHTS
+from unocclude.server.uploads import open_upload
 
 
 def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progress: Progress) -> None:
     """Reconstruct into `folder`. Raises InputError where a file is no picture, and what `reconstruct` raises."""
-    visible = None if mask is None else np.asarray(_open(mask, "mask").convert("L")) > 127
-    reconstruct(as_image(_open(image, "image")), spec, folder, _models(spec.profile, spec.device), visible, progress)
+    visible = None if mask is None else np.asarray(open_upload(mask, "mask").convert("L")) > 127
+    reconstruct(
+        as_image(open_upload(image, "image")), spec, folder, _models(spec.profile, spec.device), visible, progress
+    )
 
 
 @lru_cache(maxsize=1)
@@ -31,20 +30,3 @@ def _models(profile: str, device: str) -> Models:
     """Kept between jobs, so that the next one starts at once."""
     weights = os.environ.get(WEIGHTS)
     return Models(profile, pick_device(device), Path(weights) if weights else None)
-
-
-def _open(file: bytes, what: str) -> PilImage.Image:
-    try:
-        picture = PilImage.open(io.BytesIO(file))
-        picture.load()
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"The {what} is not a picture that can be read.", "Use PNG, JPEG or another common format."
-        ) from error
-    except PilImage.DecompressionBombError as error:
-        raise InputError(f"The {what} has too many pixels.", "Scale it down.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"The {what} is damaged ({error}).", "Open it in an image editor and save it again."
-        ) from error
-    return picture

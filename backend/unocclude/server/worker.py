@@ -1,33 +1,24 @@
 """The worker process: owns the device, runs one job after the other, keeps the models warm between them.
 
-Started by the broker as `python -m unocclude.server.worker`. Its orders arrive as one JSON line on stdin,
-which then stays open: when the broker dies the pipe closes, and the worker ends with it.
+Started by the broker as `python -m unocclude.server.worker`, see orders.py.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
-import json
-import os
 import shutil
-import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from unocclude.checks import a_list, an_object, or_none, text
-from unocclude.connection import Connection
 from unocclude.errors import Cancelled, UnoccludeError
-from unocclude.link import open_dealer
 from unocclude.protocol import (
     PROGRESS,
     JobSpec,
@@ -40,6 +31,7 @@ from unocclude.protocol import (
     make_error,
 )
 from unocclude.server.blobs import BlobStore
+from unocclude.server.orders import Orders
 
 if TYPE_CHECKING:  # the broker imports this module too, and has no use for numpy
     from unocclude.pipeline.types import Image, Progress
@@ -65,24 +57,6 @@ REPORTS: dict[str, Shape] = {
     "done": Shape({**_JOB, "artifacts": a_list}),
     "failed": Shape({**_JOB, "error": an_object}),
 }
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What a new worker is told. `name` is its routing id, `runner` the `module:function` of a RunJob."""
-
-    name: str
-    home: str
-    runner: str
-    connection: Connection
-
-    def to_line(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-    @classmethod
-    def from_line(cls, line: bytes) -> Orders:
-        values = json.loads(line)
-        return cls(**{**values, "connection": Connection(**values["connection"])})
 
 
 class Reporter:
@@ -131,13 +105,10 @@ def encode_preview(preview: Image) -> bytes:
 
 def work(orders: Orders) -> None:
     """Run jobs until the broker goes."""
-    module, _, name = orders.runner.partition(":")
-    run_job: RunJob = getattr(importlib.import_module(module), name)
+    run_job: RunJob = orders.load_runner()
     home = Path(orders.home)
     blobs = BlobStore(home)
-    socket = open_dealer(zmq.Context.instance(), orders.connection)
-    socket.routing_id = orders.name.encode()
-    socket.connect(orders.connection.endpoint)
+    socket = orders.connect()
     socket.send_multipart(encode("ready", {}))
     while True:
         order = decode(socket.recv_multipart(), ORDERS)
@@ -189,18 +160,5 @@ def honest(error: Exception) -> UnoccludeError:
     return make_error("internal", f"The job failed ({what}).", "See worker.log in the backend's home folder.")
 
 
-def end_with_broker() -> None:
-    """Wait for the end of stdin, then end this process whatever it is doing."""
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    os._exit(0)
-
-
-def main() -> None:
-    orders = Orders.from_line(sys.stdin.buffer.readline())
-    threading.Thread(target=end_with_broker, daemon=True).start()
-    work(orders)
-
-
 if __name__ == "__main__":
-    main()
+    work(Orders.take())

@@ -1,0 +1,28 @@
+"""Picture files that came over the wire: opened, or refused with the cure."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
+
+from unocclude.errors import InputError
+
+
+def open_upload(file: bytes, what: str) -> PilImage.Image:
+    """Decode a file. `what` names it in the message of the InputError where it is no picture that can be read."""
+    try:
+        picture = PilImage.open(io.BytesIO(file))
+        picture.load()
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"The {what} is not a picture that can be read.", "Use PNG, JPEG or another common format."
+        ) from error
+    except PilImage.DecompressionBombError as error:
+        raise InputError(f"The {what} has too many pixels.", "Scale it down.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"The {what} is damaged ({error}).", "Open it in an image editor and save it again."
+        ) from error
+    return picture
