@@ -35,6 +35,7 @@ class SegmenterConfig:
     Encoder blocks look within windows of `window` tokens a side, except the `global_blocks`. `stem` are the widths of
     convolutions that make the tokens, each halving the picture; without them one linear projection does, as in SAM.
     `sketched_prompts`: clicks and boxes are also drawn into SAM's mask input, as a first guess of the mask.
+    `colour_cut`: the network's masks are rough and get drawn to the edges of the colours, see pipeline/colour_cut.py.
     """
 
     image_size: int
@@ -48,6 +49,7 @@ class SegmenterConfig:
     decoder_mlp_width: int
     stem: tuple[int, ...] = ()
     sketched_prompts: bool = False
+    colour_cut: bool = False
 
     @property
     def embedding_size(self) -> int:
@@ -74,6 +76,7 @@ class SegmenterConfig:
             decoder_mlp_width=512,
             stem=(16, 32, 64, 128),
             sketched_prompts=True,
+            colour_cut=True,
         )
 
     @classmethod

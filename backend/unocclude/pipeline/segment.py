@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from scipy import ndimage
+from scipy.special import expit
 from torch import Tensor
 
 from unocclude.errors import InputError
 from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, EncodedImages, PromptableSegmenter
+from unocclude.pipeline.colour_cut import cut_by_colour
 from unocclude.pipeline.types import Image, Mask, Prompt
 
 SPECK_SHARE = 0.1
@@ -35,19 +37,25 @@ class Segmenter:
         height, width = image.shape[:2]
         scale = self.model.config.image_size / max(height, width)
         input_size = int(height * scale + 0.5), int(width * scale + 0.5)
-        scaled = PILImage.fromarray(image[..., :3]).resize(input_size[::-1], PILImage.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(scaled)).permute(2, 0, 1)[None].to(self.model.device, torch.float32)
-        return EmbeddedImage(self.model, self.model.encode(pixels), input_size, (height, width))
+        resampling = PILImage.Resampling.BILINEAR
+        scaled = np.array(PILImage.fromarray(image[..., :3]).resize(input_size[::-1], resampling))
+        pixels = torch.from_numpy(scaled).permute(2, 0, 1)[None].to(self.model.device, torch.float32)
+        return EmbeddedImage(self.model, self.model.encode(pixels), scaled, (height, width))
 
 
 @dataclass(frozen=True)
 class EmbeddedImage:
-    """An encoded image, and its (height, width) at the encoder and as given."""
+    """An encoded image, the `scaled` picture that the encoder saw, and the (height, width) of the image as given."""
 
     model: PromptableSegmenter
     encoded: EncodedImages
-    input_size: tuple[int, int]
+    scaled: Image
     image_size: tuple[int, int]
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) at the encoder."""
+        return self.scaled.shape[0], self.scaled.shape[1]
 
     def mask(self, prompt: Prompt) -> Mask:
         """(H, W) of the visible part. Raises InputError where the prompt finds nothing."""
@@ -69,14 +77,31 @@ class EmbeddedImage:
         ambiguous = len(clicks) == 1 and prompt.box is None
         best = int(ratings[0].argmax()) if ambiguous else 0
         tidied = self._tidied(masks[0, best], prompt)
-        full = self.model.postprocess_masks(tidied[None, None], self.input_size, self.image_size)
-        mask = (full[0, 0] > self.model.mask_threshold).cpu().numpy()
+        mask = (
+            self._cut(tidied, prompt) if self.model.config.colour_cut else self._enlarged(tidied, self.image_size) > 0
+        )
         if not mask.any():
             raise InputError(
                 "No object was found there.",
                 "Click nearer to the middle of the object, add a click, or draw a box around it.",
             )
         return mask, float(ratings[0, best])
+
+    def _enlarged(self, logits: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Logits (mask_size, mask_size) at (height, width) `size`, without the padding."""
+        full = self.model.postprocess_masks(logits[None, None], self.input_size, size)
+        return np.asarray(full[0, 0].float().cpu().numpy() - self.model.mask_threshold)
+
+    def _cut(self, logits: Tensor, prompt: Prompt) -> Mask:
+        """(H, W): the logits' mask drawn to the edges of the colours."""
+        likelihood = expit(self._enlarged(logits, self.input_size))
+        positives, negatives = (self._scaled(p).cpu().numpy() for p in (prompt.points, prompt.negatives))
+        box = None if prompt.box is None else self._scaled([prompt.box[:2], prompt.box[2:]]).flatten().cpu().numpy()
+        cut = cut_by_colour(self.scaled, likelihood, positives, negatives, box)
+        if cut.any():
+            cut &= _parts_at(cut, positives * max(cut.shape) / max(self.input_size))
+        enlarged = PILImage.fromarray(cut.astype(np.float32)).resize(self.image_size[::-1], PILImage.Resampling.BICUBIC)
+        return np.asarray(enlarged) > 0.5
 
     def _tidied(self, logits: Tensor, prompt: Prompt) -> Tensor:
         """The logits (mask_size, mask_size), negative in the parts that were not asked for."""
