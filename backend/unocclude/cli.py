@@ -117,6 +117,7 @@ def _job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--elevation", default="auto", metavar="DEG|auto", help="the camera's height, degrees")
     parser.add_argument("--steps", type=int, help="sampler steps (default: the profile's)")
     parser.add_argument("--guidance", type=float, help="guidance scale (default: the profile's)")
+    parser.add_argument("--sampler", default="fast", help="fast (default) or reference: the authors' own, slow")
     parser.add_argument("--preset", default="balanced", help="fast, balanced (default) or quality")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
@@ -136,6 +137,7 @@ def _spec(options: argparse.Namespace, prompt: Prompt) -> JobSpec:
         elevation=elevation,
         steps=options.steps,
         guidance=options.guidance,
+        sampler=options.sampler,
         preset=options.preset,
         seed=options.seed,
         device=options.device,

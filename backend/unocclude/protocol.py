@@ -26,6 +26,9 @@ Stage = Literal["segment", "complete", "views", "mesh"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 Preset = Literal["fast", "balanced", "quality"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
+SamplerName = Literal["fast", "reference"]
+"""DPM-Solver++ in few steps, or the authors' own DDIM, quirks included, in many."""
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
 STATES: tuple[State, ...] = get_args(State)
 FINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
@@ -52,7 +55,7 @@ class JobSpec:
 
     `elevation` is the camera's height above the object's equator in degrees, None for an estimate.
     `choose` is the completion that goes on to 3D, None for the one closest to the majority vote.
-    `steps` and `guidance` are None for the profile's own defaults.
+    `steps` and `guidance` are None for the profile's own defaults. `sampler` is the fast one or the authors' own.
     `to` is the last stage to run.
     """
 
@@ -63,6 +66,7 @@ class JobSpec:
     elevation: float | None = None
     steps: int | None = None
     guidance: float | None = None
+    sampler: SamplerName = "fast"
     preset: Preset = "balanced"
     seed: int = 0
     device: str = "auto"
@@ -120,6 +124,7 @@ _SPEC_RULES: dict[str, tuple[Check, str]] = {
     "elevation": (or_none(number(-90, 90)), "Use degrees from -90 to 90, or leave it out for an estimate."),
     "steps": (or_none(whole(1, 1000)), "Use 1 to 1000."),
     "guidance": (or_none(number(0, 20)), "Use 0 to 20."),
+    "sampler": (one_of(SAMPLERS), f"Use one of {', '.join(SAMPLERS)}."),
     "preset": (one_of(PRESETS), f"Use one of {', '.join(PRESETS)}."),
     "seed": (whole(0, 2**31 - 1), "Use a whole number from 0 to 2147483647."),
     "device": (text(r"[a-z]{2,8}(:[0-9]{1,2})?"), "Use auto, cpu, cuda or mps."),

@@ -70,7 +70,8 @@ class Autoencoder(nn.Module):
         """Of the plain latents. The pictures may also be masks or RGB, see `fit_channels`."""
         # Contiguous, because GroupNorm on permuted HWC memory loses three digits on flat white areas.
         pictures = self.fit_channels(pictures).contiguous()
-        return cast(DiagonalGaussianDistribution, self.kl.encode(pictures).latent_dist)
+        with self._single_precision(pictures):
+            return cast(DiagonalGaussianDistribution, self.kl.encode(pictures.float()).latent_dist)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Standardised posterior means."""
@@ -78,7 +79,8 @@ class Autoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures from standardised latents; values may leave [-1, 1] a little."""
-        return cast(Tensor, self.kl.decode(self.plain(latents)).sample)
+        with self._single_precision(latents):
+            return cast(Tensor, self.kl.decode(self.plain(latents.float())).sample)
 
     def standardise(self, plain: Tensor) -> Tensor:
         """Zero mean and unit variance per channel, from the encoder's plain latents (..., 4, h, w)."""
@@ -109,6 +111,10 @@ class Autoencoder(nn.Module):
             alpha = np.where(pictures[..., 3] > FAINT_ALPHA, pictures[..., 3], 0)
             rgb = remove_white(rgb, alpha)
         return np.concatenate([rgb, alpha[..., None].astype(np.uint8)], axis=-1)
+
+    def _single_precision(self, pictures: Tensor) -> torch.autocast:
+        """Its activations leave the range of half precision."""
+        return torch.autocast(pictures.device.type, enabled=False)
 
     def _moments(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         shape = (LATENT_CHANNELS, 1, 1)

@@ -49,6 +49,8 @@ SYNCDREAMER_UNUSED = re.compile(rf"{SCHEDULE_BUFFERS}|{POSTERIOR_BUFFERS}|clip_i
 ROUNDING = 1e-5
 """By how much the schedule and the cameras in a checkpoint may differ from ours."""
 
+CURE = "Get the official file again: unocclude models download."
+
 TRAINING_PACKAGES = ("pytorch_lightning", "omegaconf")
 """Their classes lie next to the tensors in checkpoints, for instance as keys of callback states."""
 
@@ -68,7 +70,7 @@ class CheckpointMismatchError(ModelsMissingError):
         self.missing, self.unexpected, self.misshapen = missing, unexpected, misshapen
         lists = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
         found = "; ".join(f"{len(keys)} {what}: {_abridged(keys)}" for what, keys in lists.items() if keys)
-        super().__init__(f"The checkpoint does not fit the network ({found}).", "Get the official file again.")
+        super().__init__(f"The checkpoint does not fit the network ({found}).", CURE)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -88,9 +90,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # on bytes that are no checkpoint the unpickler raises anything
         raise ModelsMissingError(
             f"The checkpoint {path.name} cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}.",
-            "Get the official file again and compare its size with the one at its origin.",
+            CURE,
         ) from error
-    return dict(content.get("state_dict", content))
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    odd = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
+    if odd or not state:
+        raise ModelsMissingError(f"The checkpoint {path.name} holds other than weights: {_abridged(odd)}.", CURE)
+    return dict(state)
 
 
 class _Placeholder:
@@ -126,7 +132,8 @@ def load(
     """Fills `module`, whose parameters `sources` are for, from a checkpoint that holds the constants `fixed`
     too.
 
-    Raises CheckpointMismatchError; nothing is changed then.
+    Parameters that have no memory yet, on the meta device, get the checkpoint's. Raises CheckpointMismatchError, and
+    ModelsMissingError for values that are not finite; nothing is changed then.
     """
     fixed = fixed or {}
     parameters = module.state_dict()
@@ -142,7 +149,10 @@ def load(
     misshapen += sorted(key for key in fixed.keys() & state.keys() if not _agree(state[key], fixed[key]))
     if missing or unexpected or misshapen:
         raise CheckpointMismatchError(missing, unexpected, misshapen)
-    module.load_state_dict(converted)
+    for name, tensor in converted.items():
+        if not tensor.is_meta and not torch.isfinite(tensor).all():
+            raise ModelsMissingError(f"The checkpoint's {sources[name].key} is not finite.", CURE)
+    module.load_state_dict(converted, assign=any(p.is_meta for p in module.parameters()))
 
 
 def pix2gestalt_sources(module: Pix2Gestalt) -> dict[str, Source]:

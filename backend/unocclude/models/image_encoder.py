@@ -36,7 +36,10 @@ class ImageEncoderConfig:
 
 
 class ImageEncoder(nn.Module):
-    """(B, 3, H, W) pictures in [-1, 1] to (B, embedding) vectors, not normalised."""
+    """(B, 3, H, W) pictures in [-1, 1] to (B, embedding) vectors, not normalised.
+
+    Its weights may lie on another device than the pictures.
+    """
 
     def __init__(self, config: ImageEncoderConfig) -> None:
         super().__init__()
@@ -56,7 +59,9 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return cast(Tensor, self.clip(pixel_values=self.preprocess(pictures)).image_embeds)
+        weights = self.clip.visual_projection.weight
+        pixels = self.preprocess(pictures).to(weights.device)
+        return cast(Tensor, self.clip(pixel_values=pixels).image_embeds).to(pictures.device)
 
     def preprocess(self, pictures: Tensor) -> Tensor:
         """(B, 3, size, size): bicubic, corners aligned, CLIP's mean and deviation removed."""

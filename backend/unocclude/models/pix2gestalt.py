@@ -68,6 +68,11 @@ class CompletionCondition:
             self.latents.repeat_interleave(samples, 0), self.context.repeat_interleave(samples, 0)
         )
 
+    def split(self, size: int) -> list[CompletionCondition]:
+        """In parts of at most `size` samples."""
+        parts = zip(self.latents.split(size), self.context.split(size), strict=True)
+        return [CompletionCondition(latents, context) for latents, context in parts]
+
 
 class Pix2Gestalt(nn.Module):
     """Pictures are float in [-1, 1], (B, C, H, W), H and W multiples of 64; latents (B, 4, H/8, W/8),

@@ -6,22 +6,34 @@ import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import nn
 
 from unocclude.errors import InputError
-from unocclude.models.checkpoints import load_pix2gestalt, load_syncdreamer, read_checkpoint
+from unocclude.models.checkpoints import load_pix2gestalt, load_syncdreamer
+from unocclude.models.converted import OfficialNetwork, load_official
 from unocclude.models.elevation import ElevationEstimator
+from unocclude.models.memory import tier_for
 from unocclude.models.model_folder import ModelFolder, sha256_of
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.registry import BUNDLED
 from unocclude.models.segmenter import PromptableSegmenter
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.models.weights import load_bundled
+from unocclude.protocol import SamplerName
 
 Network = TypeVar("Network", bound=nn.Module)
+Converted = TypeVar("Converted", Pix2Gestalt, SyncDreamer)
+
+BUNDLED_NAMES = {"segment": "segmenter", "complete": "completion", "views": "views"}
+PIX2GESTALT = OfficialNetwork(
+    lambda: Pix2Gestalt(Pix2GestaltConfig.official()), load_pix2gestalt, single=("autoencoder.",)
+)
+SYNCDREAMER = OfficialNetwork(
+    lambda: SyncDreamer(SyncDreamerConfig.official()), load_syncdreamer, single=("autoencoder.",)
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,14 @@ class Profile:
     view_steps: int
     view_guidance: float
 
+    def steps(self, stage: Literal["complete", "views"], sampler: SamplerName) -> int:
+        """The reference samplers take as many as their authors' programs, whatever the profile."""
+        if sampler == "reference":
+            return REFERENCE_STEPS[stage]
+        return self.completion_steps if stage == "complete" else self.view_steps
 
+
+REFERENCE_STEPS = {"complete": 200, "views": 50}
 PROFILES = {
     "bundled": Profile(completion_steps=4, completion_guidance=1.0, view_steps=1, view_guidance=1.0),
     "official": Profile(completion_steps=30, completion_guidance=2.0, view_steps=30, view_guidance=2.0),
@@ -71,6 +90,7 @@ class Models:
         self.name = profile
         self.profile = profile_named(profile)
         self.device = device
+        self.tier = tier_for(device)
         self._weights = ModelFolder(weights)
         self._loaded: dict[Path, nn.Module] = {}
         self._hashes: dict[str, str] = {}
@@ -83,45 +103,47 @@ class Models:
                     self._weights.find(stage)
 
     def segmenter(self) -> PromptableSegmenter:
-        return self._network("segment", "segmenter", PromptableSegmenter, PromptableSegmenter.from_official)
+        return self._network("segment", PromptableSegmenter, self._official_segmenter)
 
     def completion(self) -> Pix2Gestalt:
-        return self._network("complete", "completion", Pix2Gestalt, _official_pix2gestalt)
+        return self._network("complete", Pix2Gestalt, lambda path: self._converted(path, PIX2GESTALT))
 
     def views(self) -> SyncDreamer:
-        return self._network("views", "views", SyncDreamer, _official_syncdreamer)
+        return self._network("views", SyncDreamer, lambda path: self._converted(path, SYNCDREAMER))
 
     def elevation(self) -> ElevationEstimator:
         """Bundled in every profile: SyncDreamer's authors publish none."""
-        return self._kept(BUNDLED / "elevation.safetensors", lambda path: load_bundled(path, ElevationEstimator))
+        return self._bundled("elevation", ElevationEstimator)
 
     def hashes(self) -> dict[str, str]:
         """sha256 of the weight files used so far, by name."""
         return dict(self._hashes)
 
-    def _network(self, stage: str, bundled: str, kind: type[Network], official: Callable[[Path], Network]) -> Network:
+    def _network(self, stage: str, kind: type[Network], official: Callable[[Path], tuple[Network, str]]) -> Network:
         if self.name == "bundled":
-            return self._kept(BUNDLED / f"{bundled}.safetensors", lambda path: load_bundled(path, kind))
+            return self._bundled(BUNDLED_NAMES[stage], kind)
         path = self._weights.find(stage)
         if path not in self._loaded:
             self._loaded.clear()
             gc.collect()
-        return self._kept(path, official)
+            self._loaded[path], self._hashes[path.name] = official(path)
+        return cast(Network, self._loaded[path])
 
-    def _kept(self, path: Path, load: Callable[[Path], Network]) -> Network:
+    def _bundled(self, name: str, kind: type[Network]) -> Network:
+        path = BUNDLED / f"{name}.safetensors"
         if path not in self._loaded:
-            self._loaded[path] = load(path).to(self.device).eval()
+            self._loaded[path] = load_bundled(path, kind).to(self.device)
             self._hashes[path.name] = sha256_of(path)
         return cast(Network, self._loaded[path])
 
+    def _official_segmenter(self, path: Path) -> tuple[PromptableSegmenter, str]:
+        return PromptableSegmenter.from_official(path).to(self.device), sha256_of(path)
 
-def _official_pix2gestalt(path: Path) -> Pix2Gestalt:
-    network = Pix2Gestalt(Pix2GestaltConfig.official())
-    load_pix2gestalt(network, read_checkpoint(path))
-    return network
-
-
-def _official_syncdreamer(path: Path) -> SyncDreamer:
-    network = SyncDreamer(SyncDreamerConfig.official())
-    load_syncdreamer(network, read_checkpoint(path))
-    return network
+    def _converted(self, path: Path, network: OfficialNetwork[Converted]) -> tuple[Converted, str]:
+        """Half precision on a GPU; a CPU is faster with single."""
+        half = self.device.type == "cuda"
+        module, sha256 = load_official(path, network, self._weights.path / "converted", half)
+        module.to(self.device)
+        if self.tier.encoder_in_ram:
+            module.image_encoder.to("cpu", torch.float32)
+        return module, sha256

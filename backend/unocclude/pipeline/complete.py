@@ -11,10 +11,12 @@ from PIL import Image as PilImage
 from scipy import ndimage
 from torch import Tensor
 
+from unocclude.models.memory import Passes, inference
 from unocclude.models.pix2gestalt import Pix2Gestalt
-from unocclude.models.samplers import DPMSolver
+from unocclude.models.samplers import DDIM, DPMSolver
 from unocclude.pipeline.crop import cut, cut_mask, uncut
 from unocclude.pipeline.types import Completion, Crop, Image, Mask, Progress, no_progress
+from unocclude.protocol import SamplerName
 
 LARGEST = 1024
 """Completions keep the photograph's resolution up to this many pixels a side."""
@@ -22,7 +24,6 @@ KEPT_SHARE = 0.1
 """An imagined part that does not touch the visible one and is smaller than this share of it is a speck."""
 
 
-@torch.inference_mode()
 def complete(
     image: Image,
     visible: Mask,
@@ -33,17 +34,21 @@ def complete(
     steps: int,
     guidance: float,
     seed: int,
+    sampler: SamplerName = "fast",
+    passes: Passes | None = None,
     progress: Progress = no_progress,
 ) -> list[Completion]:
     """Guesses at the whole object, each (S, S, 4) in the crop's frame, S = the crop's side within [256, 1024].
 
-    Sample k depends on `seed` and k alone, so asking for more keeps the ones that were there.
+    Sample k depends on `seed` and k alone, so asking for more keeps the ones that were there. `passes`: how many
+    samples are denoised at once; all by default.
     """
-    device = next(model.parameters()).device
+    device = model.projection.weight.device
     picture = _to_tensor(cut(image[..., :3], crop)).to(device)
     mask = _to_tensor(255 * cut_mask(visible, crop)[..., None].astype(np.uint8)).to(device)
-    condition = model.encode_condition(picture, mask).repeat(samples)
     generators = [torch.Generator().manual_seed(seed * 1000 + k) for k in range(samples)]
+    passes = passes or Passes(samples)
+    steps_of = DDIM.pix2gestalt if sampler == "reference" else DPMSolver
 
     def noise(shape: tuple[int, ...]) -> Tensor:
         return torch.stack([torch.randn(shape[1:], generator=g) for g in generators]).to(device)
@@ -51,11 +56,19 @@ def complete(
     def on_step(step: int, total: int, x0: Tensor) -> None:
         progress("complete", step, total, model.to_rgba(model.decode(x0[:1]))[0] if step % 4 == 0 else None)
 
-    side = crop.size // 8
-    latents = DPMSolver(model.schedule, steps).sample(
-        lambda x, t: model.guided(x, t, condition, guidance), (samples, 4, side, side), noise, on_step
-    )
-    imagined = np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents])
+    with inference(model):
+        condition = model.encode_condition(picture, mask).repeat(samples)
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            def in_parts(at_once: int) -> Tensor:
+                parts = zip(x.split(at_once), t.split(at_once), condition.split(at_once), strict=True)
+                return torch.cat([model.guided(*part, guidance) for part in parts])
+
+            return passes.run(in_parts).float()
+
+        side = crop.size // 8
+        latents = steps_of(model.schedule, steps).sample(denoise, (samples, 4, side, side), noise, on_step)
+        imagined = np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents])
     return [Completion(_with_photograph(_without_specks(i, visible, crop), image, visible, crop)) for i in imagined]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unocclude.models.elevation import estimate_elevation
+from unocclude.models.memory import Passes
 from unocclude.models.profiles import Models
 from unocclude.pipeline import inputs
 from unocclude.pipeline.complete import amodal_mask, complete, most_agreed
@@ -40,6 +41,7 @@ def reconstruct(
     stages = STAGES[: STAGES.index(spec.to) + 1]
     models.require([s for s in stages if s != "segment" or mask is None])
     profile, folder, report = models.profile, JobFolder(out), Report(spec, models.device)
+    passes = Passes(models.tier.at_once, report.warnings.append)
     shown: dict[str, Any] = {}
 
     def finish() -> JobResult:
@@ -64,9 +66,11 @@ def reconstruct(
             crop,
             models.completion(),
             samples=spec.samples,
-            steps=spec.steps or profile.completion_steps,
+            steps=spec.steps or profile.steps("complete", spec.sampler),
             guidance=profile.completion_guidance if spec.guidance is None else spec.guidance,
             seed=spec.seed,
+            sampler=spec.sampler,
+            passes=passes,
             progress=progress,
         )
         amodal = amodal_mask(completions, visible, crop)
@@ -87,9 +91,11 @@ def reconstruct(
             whole,
             elevation,
             models.views(),
-            steps=spec.steps or profile.view_steps,
+            steps=spec.steps or profile.steps("views", spec.sampler),
             guidance=profile.view_guidance if spec.guidance is None else spec.guidance,
             seed=spec.seed,
+            sampler=spec.sampler,
+            passes=passes,
             progress=progress,
         )
     for number, view in enumerate(views.rgba):

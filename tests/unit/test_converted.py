@@ -1,0 +1,164 @@
+"""Conversion of checkpoints: once, whole or not at all, and nothing kept of what is hostile or damaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from unocclude.errors import ModelsMissingError
+from unocclude.models import checkpoints, converted
+from unocclude.models.autoencoder import AutoencoderConfig
+from unocclude.models.converted import OfficialNetwork, load_official
+from unocclude.models.image_encoder import ImageEncoderConfig
+from unocclude.models.model_folder import sha256_of
+from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.unet import UNetConfig
+
+TINY = replace(
+    Pix2GestaltConfig.official(),
+    unet=UNetConfig((8, 8, 8, 8), 1, 2, (True, True, True, False), context=16, groups=4),
+    autoencoder=AutoencoderConfig(3, (8, 8, 8, 8), 1, 4, True, latent_std=(1 / 0.18215,) * 4),
+    image_encoder=ImageEncoderConfig(28, 14, 16, 1, 2, 16, antialias=False),
+)
+NETWORK = OfficialNetwork(lambda: Pix2Gestalt(TINY), checkpoints.load_pix2gestalt, single=("autoencoder.",))
+
+
+@pytest.fixture(scope="module")
+def original() -> Pix2Gestalt:
+    torch.manual_seed(0)
+    return Pix2Gestalt(TINY).eval()
+
+
+def state_of(module: Pix2Gestalt) -> dict[str, Tensor]:
+    """In the official layout."""
+    stacked: dict[str, list[Tensor]] = {}
+    ours = module.state_dict()
+    query_first = {"q": 0, "k": 1, "v": 2}
+    sources = checkpoints.pix2gestalt_sources(module)
+    for name, source in sorted(sources.items(), key=lambda item: query_first.get(item[0].split(".")[-2][0], 3)):
+        stacked.setdefault(source.key, []).append(ours[name])
+    state = {key: torch.cat(parts) for key, parts in stacked.items()}
+    for key in [key for key in state if key.endswith("visual.proj")]:
+        state[key] = state[key].T.contiguous()
+    for key in [key for key in state if ".attn_1." in key and key.endswith("weight") and ".norm." not in key]:
+        state[key] = state[key][:, :, None, None]
+    return state | {"alphas_cumprod": module.schedule.alphas_cumprod}
+
+
+@pytest.fixture
+def checkpoint(original: Pix2Gestalt, tmp_path: Path) -> Path:
+    path = tmp_path / "epoch=000005.ckpt"
+    torch.save({"state_dict": state_of(original)}, path)
+    return path
+
+
+def load(path: Path, half: bool = False) -> Pix2Gestalt:
+    return load_official(path, NETWORK, path.parent / "converted", half)[0]
+
+
+def cached(path: Path) -> list[Path]:
+    return list((path.parent / "converted").glob("*"))
+
+
+def test_weights_come_back_with_the_checksum_of_their_source(original: Pix2Gestalt, checkpoint: Path) -> None:
+    loaded, sha256 = load_official(checkpoint, NETWORK, checkpoint.parent / "converted", half=False)
+    assert sha256 == sha256_of(checkpoint)
+    for name, tensor in original.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    for name, buffer in original.named_buffers():
+        assert torch.equal(loaded.get_buffer(name), buffer), name
+    assert not loaded.training
+
+
+def test_halves_except_where_they_would_harm(original: Pix2Gestalt, checkpoint: Path) -> None:
+    loaded = load(checkpoint, half=True).state_dict()
+    for name, tensor in original.state_dict().items():
+        wanted = tensor if name.startswith("autoencoder.") or not tensor.is_floating_point() else tensor.half()
+        assert torch.equal(loaded[name], wanted), name
+        assert loaded[name].dtype == wanted.dtype
+
+
+def test_a_checkpoint_is_converted_once(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(checkpoint)
+    monkeypatch.setattr(converted, "read_checkpoint", lambda path: pytest.fail("read again"))
+    load(checkpoint)
+
+
+def test_a_changed_checkpoint_replaces_what_was_converted(original: Pix2Gestalt, checkpoint: Path) -> None:
+    load(checkpoint)
+    state = state_of(original)
+    state["cc_projection.bias"] = state["cc_projection.bias"] + 1
+    torch.save({"state_dict": state, "epoch": 10}, checkpoint)
+    loaded = load(checkpoint)
+    assert torch.equal(loaded.projection.bias, original.projection.bias + 1)
+    assert len(cached(checkpoint)) == 1
+
+
+def test_a_damaged_conversion_is_made_again(original: Pix2Gestalt, checkpoint: Path) -> None:
+    load(checkpoint)
+    (path,) = cached(checkpoint)
+    path.write_bytes(path.read_bytes()[:-10])
+    assert torch.equal(load(checkpoint).projection.bias, original.projection.bias)
+
+
+def test_an_interrupted_conversion_leaves_nothing(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_off(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        path.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(converted, "save_file", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        load(checkpoint)
+    assert cached(checkpoint) == []
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("code of the file ran",)
+
+
+def spoiled(kind: str, state: dict[str, Tensor], path: Path) -> str:
+    """Writes a bad checkpoint; returns what must be said about it."""
+    content: dict[str, Any] = {"state_dict": state}
+    key = "cc_projection.weight"
+    match kind:
+        case "hostile":
+            content["callbacks"] = Hostile()
+            said = "cannot be read"
+        case "hostile where a tensor is due":
+            content["state_dict"] = state | {key: Hostile()}
+            said = "cannot be read"
+        case "truncated":
+            said = "cannot be read"
+        case "misshapen":
+            content["state_dict"] = state | {key: state[key][:-1]}
+            said = rf"1 misshapen: {key} \(15, 16\)"
+        case "not finite":
+            content["state_dict"] = state | {key: state[key] * torch.nan}
+            said = f"{key} is not finite"
+        case "no tensors":
+            content["state_dict"] = state | {key: "weights"}
+            said = f"other than weights: {key}"
+    torch.save(content, path)
+    if kind == "truncated":
+        path.write_bytes(path.read_bytes()[:-1000])
+    return said
+
+
+BAD = ["hostile", "hostile where a tensor is due", "truncated", "misshapen", "not finite", "no tensors"]
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_checkpoints_are_refused_and_leave_nothing(
+    kind: str, original: Pix2Gestalt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "epoch=000005.ckpt"
+    said = spoiled(kind, state_of(original), path)
+    with pytest.raises(ModelsMissingError, match=said):
+        load(path)
+    assert "ran" not in capsys.readouterr().out
+    assert cached(path) == []
