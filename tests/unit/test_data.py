@@ -12,8 +12,9 @@ pytest.importorskip("embreex", reason="rendering needs the `train` extra")
 from unocclude import cameras
 from unocclude.data import library, pairs
 from unocclude.data.backgrounds import Backgrounds
+from unocclude.data.families import FAMILIES
 from unocclude.data.library import ObjectLibrary, render_object, write_library
-from unocclude.data.objects import FAMILIES, PaintedObject, merge, random_object
+from unocclude.data.objects import PaintedObject, merge, random_object
 from unocclude.data.pairs import PairLibrary, draw_pair, write_pairs
 from unocclude.data.renderer import ObjectRenderer, random_lighting
 from unocclude.data.scenes import SceneMaker, SceneSource

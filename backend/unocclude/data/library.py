@@ -49,7 +49,7 @@ def render_object(seed: int, index: int) -> RenderedObject:
     rng = np.random.default_rng([seed, index])
     renderer = ObjectRenderer(random_object(rng), random_lighting(rng))
     steps = rng.choice(cameras.VIEW_COUNT, QUERY_VIEWS, replace=False)
-    elevations = rng.uniform(-5, 40, QUERY_VIEWS).astype(np.float32)
+    elevations = rng.uniform(-5, 45, QUERY_VIEWS).astype(np.float32)
     queries = [
         _halved(renderer.render(cameras.AZIMUTHS[s], float(e), 2 * QUERY_SIZE).rgba)
         for s, e in zip(steps, elevations, strict=True)

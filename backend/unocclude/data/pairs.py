@@ -33,7 +33,7 @@ class Pair:
 def draw_pair(scenes: SceneMaker, seed: int, index: int) -> Pair:
     """Number `index` of the endless sequence of `seed`. Crops vary a little, and masks err as segmenters do."""
     rng = np.random.default_rng([seed, index])
-    scene = scenes.draw(rng, hidden=(0.05, 0.75))
+    scene = scenes.draw(rng, hidden=(0.05, 0.8))
     exact = crop_around(scene.visible, margin=rng.uniform(0.55, 0.85), size=SIZE)
     shift = rng.normal(0, 0.03 * exact.side, 2).astype(int)
     crop = Crop(exact.left + int(shift[0]), exact.top + int(shift[1]), exact.side, SIZE)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from unocclude.data.backgrounds import Backgrounds
 from unocclude.data.library import QUERY_VIEWS, ObjectLibrary
+from unocclude.data.occluders import random_outline
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -102,12 +103,10 @@ class SceneMaker:
         extent = float(max(np.ptp(rows), np.ptp(columns)) + 1)
         pick = rng.integers(len(rows))
         centre = float(columns[pick]), float(rows[pick])
-        kind = rng.random()
-        if kind < 0.55:
+        if rng.random() < 0.5:
             return self._place(self._object(rng), rng, extent * rng.uniform(0.5, 1.5), 0.0, centre)
         texture = self._backgrounds.draw(rng, self._size)
-        shape = _blob(rng, self._size, centre, extent) if kind < 0.85 else _bars(rng, self._size, centre, extent)
-        return np.concatenate([texture, shape[..., None]], -1)
+        return np.concatenate([texture, random_outline(rng, self._size, centre, extent)[..., None]], -1)
 
 
 @dataclass(frozen=True)
@@ -131,34 +130,6 @@ def over(image: Picture, layer: Picture) -> Picture:
     """(S, S, 3) with an RGBA layer on top."""
     alpha = layer[..., 3:].astype(np.float32) / 255
     return np.round(image * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
-
-
-def _blob(rng: np.random.Generator, size: int, centre: tuple[float, float], extent: float) -> Picture:
-    """Alpha of an irregular closed outline, as cut from a photograph."""
-    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    radius = np.full(40, extent * rng.uniform(0.25, 0.7))
-    for k in range(1, 6):
-        radius *= 1 + rng.uniform(0, 0.5 / k) * np.sin(k * angle + rng.uniform(0, 6.3))
-    stretch = rng.uniform(0.4, 1.0)
-    x = centre[0] + radius * np.cos(angle)
-    y = centre[1] + radius * np.sin(angle) * stretch
-    canvas = Image.new("L", (size, size))
-    ImageDraw.Draw(canvas).polygon(list(zip(x, y, strict=True)), fill=255)
-    return np.asarray(canvas.filter(ImageFilter.GaussianBlur(0.6)))
-
-
-def _bars(rng: np.random.Generator, size: int, centre: tuple[float, float], extent: float) -> Picture:
-    """Alpha of poles, branches, fences and frame edges: one to four long strips."""
-    canvas = Image.new("L", (size, size))
-    draw = ImageDraw.Draw(canvas)
-    angle = rng.uniform(0, np.pi)
-    for _ in range(rng.integers(1, 5)):
-        own = angle + rng.normal(0, 0.3)
-        middle = np.array(centre) + rng.normal(0, extent * 0.3, 2)
-        reach = np.array([np.cos(own), np.sin(own)]) * size * rng.uniform(0.3, 1.5)
-        knots = [middle - reach, middle + rng.normal(0, extent * 0.06, 2), middle + reach]
-        draw.line([tuple(k) for k in knots], fill=255, width=int(extent * rng.uniform(0.06, 0.4)) + 2, joint="curve")
-    return np.asarray(canvas.filter(ImageFilter.GaussianBlur(0.6)))
 
 
 def _with_shadow(image: Picture, alpha: Picture, rng: np.random.Generator) -> Picture:

@@ -135,6 +135,33 @@ def tube(path: Floats, radii: Floats, flatten: float = 1.0, segments: int = 20) 
     return Mesh(rings.reshape(-1, 3), grid_faces(len(rings), segments))
 
 
+def loop(path: Floats, radii: Floats, flatten: float = 1.0, segments: int = 20) -> Mesh:
+    """As `tube`, but `path` (K, 3) comes back to its start: rings, wreaths, tyres. Needs a path about the z axis."""
+    tangent = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    side = np.cross(tangent, [0.0, 0.0, 1.0])
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    up = np.cross(side, tangent)
+    angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
+    ring = np.cos(angle)[None, :, None] * side[:, None] + flatten * np.sin(angle)[None, :, None] * up[:, None]
+    rings = path[:, None] + radii[:, None, None] * ring
+    return Mesh(np.concatenate([rings, rings[:1]]).reshape(-1, 3), grid_faces(len(path) + 1, segments))
+
+
+def loft(sections: Floats, squareness: float, segments: int = 40) -> Mesh:
+    """Through sections along x, ends closed: rows of (x, y centre, z bottom, width, height), (K, 5).
+
+    `squareness` 1 gives ellipses, below that the sections become boxier.
+    """
+    angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
+    y, z = (np.sign(f(angle)) * np.abs(f(angle)) ** squareness / 2 for f in (np.cos, np.sin))
+    x, centre, bottom, width, height = (column[:, None] for column in sections.T)
+    rings = np.stack([x + 0 * y, centre + width * y, bottom + height * (z + 0.5)], -1)
+    ends = [np.repeat(r.mean(axis=0)[None, None], segments, 1) for r in (rings[0], rings[-1])]
+    closed = np.concatenate([ends[0], rings, ends[1]])
+    return Mesh(closed.reshape(-1, 3), grid_faces(len(closed), segments)[:, ::-1])
+
+
 def bent(mesh: Mesh, degrees: float) -> Mesh:
     """Bent about the y axis: the z extent becomes an arc of `degrees`."""
     if abs(degrees) < 1e-3:
