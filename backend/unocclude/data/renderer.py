@@ -10,7 +10,8 @@ from embreex.mesh_construction import TriangleMesh
 from numpy.typing import NDArray
 
 from unocclude import cameras
-from unocclude.data.objects import Chart, PaintedObject
+from unocclude.data.families import Chart
+from unocclude.data.objects import PaintedObject
 from unocclude.data.shapes import Floats
 
 

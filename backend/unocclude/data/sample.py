@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from unocclude.data.objects import FAMILIES, merge
+from unocclude.data.families import FAMILIES
+from unocclude.data.objects import merge
 from unocclude.data.renderer import Lighting, ObjectRenderer
 from unocclude.data.scenes import Picture, over
 
