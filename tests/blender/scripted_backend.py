@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
 from pathlib import Path
 
@@ -9,19 +11,24 @@ import numpy as np
 import trimesh
 from PIL import Image as Picture
 from trimesh.visual.material import PBRMaterial
+from unocclude import cameras
 from unocclude.errors import InputError
+from unocclude.pipeline.rasterise import rasterise
 from unocclude.pipeline.types import Progress
-from unocclude.protocol import JobSpec
+from unocclude.protocol import JobSpec, Prompt
+from unocclude.server.segmenter import Ask
 
 QUICK, STEADY, ENDLESS, FAILING = 0, 1, 2, 3
 STEPS = {QUICK: 2, STEADY: 8, ENDLESS: 3000, FAILING: 1}
 """In each of the four stages."""
+RADIUS = 5
+"""Pixels around a point that belong to its mask."""
 PAUSE = 0.1
 """Seconds for each step."""
 
 
-def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progress: Progress) -> None:
-    """Leaves the picture as it came, and a box that is 0.2 wide, 0.4 deep and 0.8 high."""
+def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept: Path, progress: Progress) -> None:
+    """Leaves the picture as it came, a box that is 0.2 wide, 0.4 deep and 0.8 high, and how a camera sees it."""
     (folder / "received").write_bytes(image)
     for stage in ("segment", "complete", "views", "mesh"):
         for step in range(STEPS[spec.seed]):
@@ -30,6 +37,28 @@ def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progr
     if spec.seed == FAILING:
         raise InputError("There is nothing at the point.", "Click on the object.")
     box().export(folder / "mesh.glb")
+    photograph(folder, *Picture.open(io.BytesIO(image)).size)
+
+
+def embed(image: bytes, profile: str) -> Ask:
+    """The mask is a disc around each point that is no negative one, or the box."""
+    width, height = Picture.open(io.BytesIO(image)).size
+    y, x = np.mgrid[:height, :width]
+
+    def ask(prompt: Prompt) -> tuple[np.ndarray, float]:
+        mask = np.zeros((height, width), bool)
+        for at_x, at_y in prompt.points:
+            mask |= np.hypot(x - at_x, y - at_y) < RADIUS
+        if prompt.box is not None:
+            left, top, right, bottom = prompt.box
+            mask |= (x >= left) & (x < right) & (y >= top) & (y < bottom)
+        for at_x, at_y in prompt.negatives:
+            mask &= np.hypot(x - at_x, y - at_y) >= RADIUS
+        if not mask.any():
+            raise InputError("There is nothing at the point.", "Click on the object.")
+        return mask, 0.9
+
+    return ask
 
 
 def box() -> trimesh.Trimesh:
@@ -41,6 +70,18 @@ def box() -> trimesh.Trimesh:
     material = PBRMaterial(baseColorTexture=Picture.fromarray(checks.astype(np.uint8)), roughnessFactor=0.7)
     mesh.visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
     return mesh
+
+
+def photograph(folder: Path, width: int, height: int) -> None:
+    """Tell of a camera that looks at the box beside the middle of the picture, and which pixels it covers there."""
+    k = np.array([[1.2 * width, 0, 0.4 * width], [0, 1.2 * width, 0.55 * height], [0, 0, 1]])
+    pose = cameras.world_to_camera(0, 25)
+    turned = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # z up
+    shape = box()
+    drawn = rasterise(shape.vertices @ turned.T, shape.faces, pose, k, max(width, height)).face >= 0
+    Picture.fromarray((drawn[:height, :width] * 255).astype(np.uint8)).save(folder / "amodal_mask.png")
+    report = {"camera": {"intrinsics": k.tolist(), "world_to_camera": pose.tolist()}}
+    (folder / "report.json").write_text(json.dumps(report))
 
 
 def _disc(fraction: float) -> np.ndarray:

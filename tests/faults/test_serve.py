@@ -71,7 +71,7 @@ def test_start_backend_starts_one_and_finds_it_again(tmp_path: Path) -> None:
 def test_start_backend_tells_why_it_could_not(tmp_path: Path) -> None:
     with pytest.raises(ServerUnavailableError, match="cannot be started"):
         start_backend(tmp_path / "no-python", tmp_path)
-    (tmp_path / "jobs.sqlite").write_text("This is no database, and long enough for SQLite to see that it is none.")
+    (tmp_path / "jobs.sqlite").mkdir()
     with pytest.raises(ServerUnavailableError, match=r"jobs\.sqlite"):
         start_backend(sys.executable, tmp_path)
 

@@ -91,12 +91,18 @@ def test_a_job_is_all_or_nothing(path: Path) -> None:
     assert store.artifact(A, "mesh.glb") is None
 
 
-def test_a_file_that_is_no_store_is_said_with_the_cure(path: Path) -> None:
-    path.write_bytes(b"no database at all " * 100)
+def test_a_store_that_cannot_be_opened_is_said_with_the_cure(path: Path) -> None:
+    path.mkdir()
     with pytest.raises(UnoccludeError, match=r"jobs\.sqlite") as caught:
         JobStore(path)
     assert caught.value.code == "storage"
     assert caught.value.cure
+
+
+def test_crashes_are_counted_for_each_stage(path: Path) -> None:
+    store = JobStore(path)
+    assert [store.count_crash(A, stage) for stage in ("", "views", "views", "mesh", "")] == [1, 1, 2, 1, 2]
+    assert store.count_crash(B, "views") == 1
 
 
 def test_past_runs_are_those_of_the_same_work(path: Path) -> None:

@@ -47,6 +47,6 @@ def png_that_claims(width: int, height: int) -> bytes:
 )
 def test_a_bad_picture_is_refused_with_the_cure(tmp_path: Path, image: bytes, mask: bytes | None, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        run_job(SPEC, image, mask, tmp_path, no_progress)
+        run_job(SPEC, image, mask, tmp_path, tmp_path / "stages", no_progress)
     assert caught.value.cure
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
@@ -27,13 +28,24 @@ from unocclude.protocol import SamplerName
 Network = TypeVar("Network", bound=nn.Module)
 Converted = TypeVar("Converted", Pix2Gestalt, SyncDreamer)
 
-BUNDLED_NAMES = {"segment": "segmenter", "complete": "completion", "views": "views"}
+BUNDLED_NAMES = {"segment": "segmenter", "complete": "completion", "views": "views", "elevation": "elevation"}
 PIX2GESTALT = OfficialNetwork(
     lambda: Pix2Gestalt(Pix2GestaltConfig.official()), load_pix2gestalt, single=("autoencoder.",)
 )
 SYNCDREAMER = OfficialNetwork(
     lambda: SyncDreamer(SyncDreamerConfig.official()), load_syncdreamer, single=("autoencoder.",)
 )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network that need not be in memory to be told from others.
+
+    `load` gives the network itself, `digest` a text that differs wherever its answers may.
+    """
+
+    load: Callable[[], nn.Module]
+    digest: Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -115,9 +127,26 @@ class Models:
         """Bundled in every profile: SyncDreamer's authors publish none."""
         return self._bundled("elevation", ElevationEstimator)
 
+    def weights(self, use: str) -> Weights:
+        """The network for `segment`, `complete`, `views` or `elevation`, loaded where it is needed."""
+        loaders: dict[str, Callable[[], nn.Module]] = {
+            "segment": self.segmenter,
+            "complete": self.completion,
+            "views": self.views,
+            "elevation": self.elevation,
+        }
+        return Weights(loaders[use], lambda: self._digest(use))
+
     def hashes(self) -> dict[str, str]:
         """sha256 of the weight files used so far, by name."""
         return dict(self._hashes)
+
+    def _digest(self, use: str) -> str:
+        bundled = self.name == "bundled" or use == "elevation"
+        path = BUNDLED / f"{BUNDLED_NAMES[use]}.safetensors" if bundled else self._weights.find(use)
+        status = path.stat()
+        self._hashes[path.name] = _known_sha256(path, status.st_size, status.st_mtime_ns)
+        return f"{self._hashes[path.name]} {self.tier.encoder_in_ram}"
 
     def _network(self, stage: str, kind: type[Network], official: Callable[[Path], tuple[Network, str]]) -> Network:
         if self.name == "bundled":
@@ -147,3 +176,9 @@ class Models:
         if self.tier.encoder_in_ram:
             module.image_encoder.to("cpu", torch.float32)
         return module, sha256
+
+
+@lru_cache
+def _known_sha256(path: Path, size: int, mtime_ns: int) -> str:
+    """Of a file that has not changed since."""
+    return sha256_of(path)

@@ -16,7 +16,8 @@ from unocclude.pipeline.front import front_view, silhouette_iou
 from unocclude.pipeline.job_folder import JobFolder
 from unocclude.pipeline.overview import overview
 from unocclude.pipeline.report import Report
-from unocclude.pipeline.segment import Segmenter
+from unocclude.pipeline.segment import segment
+from unocclude.pipeline.stage_runner import StageRunner
 from unocclude.pipeline.surface import fit_surface
 from unocclude.pipeline.texture import texture_surface
 from unocclude.pipeline.types import Image, JobResult, JobSpec, Mask, Progress, no_progress
@@ -31,28 +32,32 @@ def reconstruct(
     models: Models,
     mask: Mask | None = None,
     progress: Progress = no_progress,
+    kept: Path | None = None,
 ) -> JobResult:
     """Runs the stages up to `spec.to` and leaves their results in `out`.
 
     image (H, W, 3) uint8. mask (H, W) bool: the visible part, if it is known; it replaces the segmentation.
+    `kept`: folder of what stages gave; a stage with the same inputs as one before does not run again.
     Raises InputError or ModelsMissingError before anything is written; `Cancelled` passes through from `progress`.
     """
     inputs.check(spec, image, mask)
     stages = STAGES[: STAGES.index(spec.to) + 1]
     models.require([s for s in stages if s != "segment" or mask is None])
     profile, folder, report = models.profile, JobFolder(out), Report(spec, models.device)
+    run = StageRunner(kept, models.device)
     passes = Passes(models.tier.at_once, report.warnings.append)
     shown: dict[str, Any] = {}
 
     def finish() -> JobResult:
         folder.picture("overview.png", overview(image, spec.prompt, visible, **shown))
-        values = report.finished(models.hashes())
+        values = report.finished(models.hashes(), run.reused)
         folder.json("report.json", values)
         return JobResult(out, values)
 
     with report.timed("segment"):
         progress("segment", 0, 1)
-        visible = _segmented(image, spec, models) if mask is None else mask
+        network = models.weights("segment")
+        visible = run(segment, image, spec.prompt, network, models.device) if mask is None else mask
         progress("segment", 1, 1)
     folder.mask("visible_mask.png", visible)
     if spec.to == "segment":
@@ -60,11 +65,12 @@ def reconstruct(
 
     with report.timed("complete"):
         crop = crop_around(visible)
-        completions = complete(
+        completions = run(
+            complete,
             image,
             visible,
             crop,
-            models.completion(),
+            models.weights("complete"),
             samples=spec.samples,
             steps=spec.steps or profile.steps("complete", spec.sampler),
             guidance=profile.completion_guidance if spec.guidance is None else spec.guidance,
@@ -86,11 +92,14 @@ def reconstruct(
         return finish()
 
     with report.timed("views"):
-        elevation = estimate_elevation(models.elevation(), whole.rgba) if spec.elevation is None else spec.elevation
-        views = generate_views(
+        elevation = spec.elevation
+        if elevation is None:
+            elevation = run(estimate_elevation, models.weights("elevation"), whole.rgba)
+        views = run(
+            generate_views,
             whole,
             elevation,
-            models.views(),
+            models.weights("views"),
             steps=spec.steps or profile.steps("views", spec.sampler),
             guidance=profile.view_guidance if spec.guidance is None else spec.guidance,
             seed=spec.seed,
@@ -106,16 +115,12 @@ def reconstruct(
         return finish()
 
     with report.timed("mesh"):
-        surface = fit_surface(views, spec.preset, spec.seed, models.device, progress)
-        front = front_view(surface, whole, elevation)
-        mesh = texture_surface(surface, views, front)
+        surface = run(fit_surface, views, spec.preset, spec.seed, models.device, progress)
+        front = run(front_view, surface, whole, elevation)
+        mesh = run(texture_surface, surface, views, front)
     extras = {"seed": spec.seed, "profile": spec.profile, "preset": spec.preset}
     folder.file("mesh.glb", lambda path: write_glb(mesh, path, extras))
     report.camera(front, crop)
     report.scores |= {"faces": len(mesh.faces), "silhouette_iou": round(silhouette_iou(surface, front), 4)}
     shown |= {"mesh": mesh}
     return finish()
-
-
-def _segmented(image: Image, spec: JobSpec, models: Models) -> Mask:
-    return Segmenter(models.segmenter(), models.device).embed(image).mask(spec.prompt)

@@ -65,15 +65,17 @@ class Report:
         self.values["camera"]["intrinsics"] = np.round(intrinsics, 4).tolist()
         self.values["camera"]["world_to_camera"] = np.round(front.world_to_camera, 6).tolist()
 
-    def finished(self, models: dict[str, str]) -> dict[str, Any]:
+    def finished(self, models: dict[str, str], reused: list[str]) -> dict[str, Any]:
+        """`models`: sha256 of the weight files by name. `reused`: what was taken from an earlier job."""
         self.values["models"] = models
-        self.values["peak_memory_mb"] = {"ram": _peak_ram_mb()}
+        self.values["reused"] = reused
+        self.values["peak_memory_mb"] = {"ram": peak_ram_mb()}
         if self._device.type == "cuda":
             self.values["peak_memory_mb"]["gpu"] = round(torch.cuda.max_memory_allocated(self._device) / 2**20)
         return self.values
 
 
-def _peak_ram_mb() -> int | None:
+def peak_ram_mb() -> int | None:
     """Of this process so far. None on Windows, whose Python does not tell."""
     if sys.platform == "win32":
         return None

@@ -25,6 +25,11 @@ SPECK_SHARE = 0.1
 """Of the largest part; parts smaller than this are no parts of the object."""
 
 
+def segment(image: Image, prompt: Prompt, model: PromptableSegmenter, device: torch.device) -> Mask:
+    """(H, W) of the visible part. Raises InputError where the prompt finds nothing."""
+    return Segmenter(model, device).embed(image).mask(prompt)
+
+
 class Segmenter:
     """The segmentation stage on one device."""
 

@@ -7,6 +7,8 @@ import os
 import secrets
 from pathlib import Path
 
+from unocclude.durable_files import move_durably
+
 
 class BlobStore:
     """Files named by their sha256 in `blobs/` of the home folder; drafts are in `work/`, on the same disk.
@@ -15,13 +17,17 @@ class BlobStore:
     """
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "blobs"
+        self.folder = home / "blobs"
         self._drafts = home / "work"
-        for folder in (self._folder, self._drafts):
+        for folder in (self.folder, self._drafts):
             folder.mkdir(exist_ok=True)
 
     def path(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest[2:]
+        return self.folder / digest[:2] / digest[2:]
+
+    def digest(self, path: Path) -> str:
+        """The inverse of `path`."""
+        return path.parent.name + path.name
 
     def read(self, digest: str) -> bytes:
         return self.path(digest).read_bytes()
@@ -29,7 +35,7 @@ class BlobStore:
     def put(self, data: bytes) -> str:
         """Store these bytes and return their digest, once they are on disk."""
         digest = hashlib.sha256(data).hexdigest()
-        if not self.path(digest).exists():
+        if not self._has(digest):
             draft = self._drafts / f"draft-{secrets.token_hex(8)}"
             draft.write_bytes(data)
             self._adopt(draft, digest)
@@ -40,19 +46,19 @@ class BlobStore:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         size = file.stat().st_size
-        if not self.path(digest).exists():
+        if not self._has(digest):
             self._adopt(file, digest)
         return digest, size
+
+    def _has(self, digest: str) -> bool:
+        """Whether it is there; if so it counts as used just now, and the retention spares it."""
+        try:
+            os.utime(self.path(digest))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _adopt(self, file: Path, digest: str) -> None:
         target = self.path(digest)
         target.parent.mkdir(exist_ok=True)
-        with file.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(file, target)
-        if os.name == "posix":  # Windows has no handles of folders to flush
-            descriptor = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        move_durably(file, target)

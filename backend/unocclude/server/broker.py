@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -38,9 +39,11 @@ from unocclude.protocol import (
 from unocclude.server.auth import CLIENTS, SEGMENTERS, WORKERS, Gate, KeyPair
 from unocclude.server.blobs import BlobStore
 from unocclude.server.jobs import JobStore, StoredJob
+from unocclude.server.retention import Limits, Retention
 from unocclude.server.segment_desk import Click, MaskOrError, SegmentDesk
 from unocclude.server.sockets import PeerGone, Router
 from unocclude.server.supervisor import Supervisor
+from unocclude.server.worker import STAGES_FOLDER
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,8 @@ TICK = 100
 """Milliseconds between looks at the worker."""
 MAX_QUEUED = 64
 MAX_FOLLOWERS = 1024
+MIN_FREE = 256 << 20
+"""Bytes of the disk that must be free before a job is taken: it will need room for its results."""
 
 
 class Request(NamedTuple):
@@ -70,7 +75,7 @@ class Broker:
     Raises UnoccludeError where the store cannot be used, ServerUnavailableError where the endpoint is taken.
     """
 
-    def __init__(self, home: Path, endpoint: str, runner: str, segmenter: str) -> None:
+    def __init__(self, home: Path, endpoint: str, runner: str, segmenter: str, limits: Limits) -> None:
         self._home = home
         self._started = time.monotonic()
         self._stopping = False
@@ -79,6 +84,7 @@ class Broker:
         self._blobs = BlobStore(home)
         self._jobs = JobStore(home / "jobs.sqlite")
         self._jobs.recover()
+        self._retention = Retention(self._jobs, self._blobs, home / STAGES_FOLDER, limits)
         keys = KeyPair.at(home / "keys" / "server.json")
         client = KeyPair.at(home / "keys" / "client.json")
         self._context: zmq.Context[Any] = zmq.Context()
@@ -125,6 +131,7 @@ class Broker:
                         turn()
                 self._supervisor.watch()
                 self._desk.watch()
+                self._retention.turn()
                 self._tell_followers()
             except (OSError, sqlite3.Error):
                 log.exception("the store failed; trying again")
@@ -201,6 +208,7 @@ class Broker:
         known = self._jobs.get(job)
         if known is None and self._jobs.count_queued() >= MAX_QUEUED:
             raise make_error("full", f"{MAX_QUEUED} jobs are waiting already.", "Try again when some have ended.")
+        self._check_room()
         image = self._blobs.put(request.blobs[0])
         mask = self._blobs.put(request.blobs[1]) if len(request.blobs) > 1 else None
         if known is None:
@@ -279,6 +287,16 @@ class Broker:
     def _stop(self, request: Request) -> Answer:
         self.stop()
         return Answer("stopping", {})
+
+    def _check_room(self) -> None:
+        """Raises UnoccludeError while the disk is still able to hold what is already accepted."""
+        free = shutil.disk_usage(self._home).free
+        if free < MIN_FREE:
+            raise make_error(
+                "storage",
+                f"Only {free >> 20} MiB are free on the disk of {self._home}.",
+                f"Make room: {MIN_FREE >> 20} MiB are needed to take a job.",
+            )
 
     def _known(self, job: str) -> StoredJob:
         stored = self._jobs.get(job)

@@ -14,14 +14,17 @@ from pathlib import Path
 from unocclude.client import Client
 from unocclude.connection import PYTHON_NOTE, Connection, home_folder, write_private
 from unocclude.errors import ServerUnavailableError
+from unocclude.protocol import make_error
 from unocclude.server.broker import Broker
 from unocclude.server.lock import HomeLock
+from unocclude.server.retention import Limits
 
 WEIGHTS = "UNOCCLUDE_WEIGHTS"
 """Environment variable: the folder of the official weights, for the workers. No client can name a folder."""
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:*"
 DEFAULT_RUNNER = "unocclude.server.run_job:run_job"
 DEFAULT_SEGMENTER = "unocclude.server.run_segment:embed"
+DEFAULT_LIMITS = Limits()
 
 
 def serve(
@@ -30,6 +33,7 @@ def serve(
     runner: str = DEFAULT_RUNNER,
     segmenter: str = DEFAULT_SEGMENTER,
     home: Path | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> None:
     """Run the backend in this process until it is stopped.
 
@@ -40,12 +44,19 @@ def serve(
         os.environ[WEIGHTS] = str(weights.absolute())
     os.umask(0o077)  # pictures and keys are the user's alone
     home = (home or home_folder()).absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    lock = HomeLock(home)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = HomeLock(home)
+    except OSError as error:
+        raise make_error(
+            "storage",
+            f"The home folder {home} cannot be written ({error.strerror}).",
+            "Make it writable, or set UNOCCLUDE_HOME to another folder.",
+        ) from None
     try:
         _log_to(home / "server.log")
         shutil.rmtree(home / "work", ignore_errors=True)  # what processes left that were killed
-        broker = Broker(home, endpoint, runner, segmenter)
+        broker = Broker(home, endpoint, runner, segmenter, limits)
         try:
             for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # Windows has the last one
                 if hasattr(signal, name):

@@ -6,6 +6,7 @@ SQLite in WAL mode; a job is on disk before it is acknowledged.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,9 @@ from unocclude.protocol import (
     error_to_json,
     make_error,
 )
+from unocclude.server.salvage import copy_readable, is_damaged, set_aside
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -37,11 +41,12 @@ CREATE TABLE IF NOT EXISTS jobs (
     created REAL NOT NULL,
     started REAL,
     ended REAL,
-    crashes INTEGER NOT NULL DEFAULT 0,
     seq INTEGER NOT NULL DEFAULT 0,
     error TEXT
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
+CREATE INDEX IF NOT EXISTS jobs_by_image ON jobs (image);
+CREATE INDEX IF NOT EXISTS jobs_by_mask ON jobs (mask);
 -- One row per change of state, and one per stage for its newest progress and its newest preview.
 CREATE TABLE IF NOT EXISTS events (
     job TEXT NOT NULL,
@@ -58,7 +63,16 @@ CREATE TABLE IF NOT EXISTS artifacts (
     sha256 TEXT NOT NULL,
     PRIMARY KEY (job, name)
 );
+CREATE INDEX IF NOT EXISTS artifacts_by_content ON artifacts (sha256);
+-- How many workers died of a job in each stage.
+CREATE TABLE IF NOT EXISTS crashes (
+    job TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (job, stage)
+);
 """
+TABLES = ("jobs", "events", "artifacts", "crashes")
 
 _WORK = "json_remove({}, '$.prompt', '$.choose', '$.elevation', '$.seed')"
 """What of a spec decides how long the job takes."""
@@ -75,7 +89,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A row of the store. `image` and `mask` are digests; `crashes` counts the workers that died of it."""
+    """A row of the store. `image` and `mask` are digests."""
 
     job: str
     spec: JobSpec
@@ -85,25 +99,32 @@ class StoredJob:
     created: float
     started: float | None
     ended: float | None
-    crashes: int
     seq: int
     error: UnoccludeError | None
 
 
 class JobStore:
-    """Raises UnoccludeError with the code `storage` where the file cannot be opened."""
+    """A damaged store is set aside, and what can be read of it is copied into a new one; the log tells.
+
+    Raises UnoccludeError with the code `storage` where the file cannot be opened or written.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
+            damaged = set_aside(path) if is_damaged(path) else None
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
+            if damaged is not None:
+                with self._transaction(durable=True):
+                    rows = copy_readable(damaged, self._db, TABLES)
+                log.error("the job store was damaged; %d rows could be saved, the rest is in %s", rows, damaged)
+        except (sqlite3.Error, OSError) as error:
             raise make_error(
                 "storage",
                 f"The job store {path} cannot be used ({error}).",
-                "Move it away, or free the disk.",
+                "Make room on the disk and the folder writable, or move the store away.",
             ) from error
 
     def close(self) -> None:
@@ -185,11 +206,14 @@ class JobStore:
             )
             self._append(job, state, error=error)
 
-    def count_crash(self, job: str) -> int:
-        """Note that a worker died of this job; return how many did."""
+    def count_crash(self, job: str, stage: str) -> int:
+        """Note that a worker died of this job in this stage; return how many did."""
         with self._transaction(durable=True):
-            self._db.execute("UPDATE jobs SET crashes = crashes + 1 WHERE job = ?", (job,))
-        return int(self._db.execute("SELECT crashes FROM jobs WHERE job = ?", (job,)).fetchone()[0])
+            self._db.execute(
+                "INSERT INTO crashes VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET number = number + 1", (job, stage)
+            )
+        row = self._db.execute("SELECT number FROM crashes WHERE job = ? AND stage = ?", (job, stage)).fetchone()
+        return int(row[0])
 
     def progress(
         self,
@@ -221,6 +245,30 @@ class JobStore:
         ).fetchall()
         return [{event.stage: event.elapsed for event in self.events(row["job"], 0) if event.stage} for row in rows]
 
+    def ended(self, before: float) -> list[tuple[str, float, int]]:
+        """Jobs that ended before this time, the oldest first: id, end in Unix seconds, bytes of their artifacts."""
+        rows = self._db.execute(
+            "SELECT job, ended, coalesce((SELECT sum(size) FROM artifacts WHERE artifacts.job = jobs.job), 0) AS size"
+            " FROM jobs WHERE ended < ? ORDER BY ended",
+            (before,),
+        )
+        return [(row["job"], row["ended"], row["size"]) for row in rows]
+
+    def forget(self, job: str) -> None:
+        """Remove an ended job and all that is known of it."""
+        with self._transaction(durable=True):
+            for table in TABLES:
+                self._db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
+
+    def needs(self, digest: str) -> bool:
+        """Whether any job has this content as its image, its mask or an artifact."""
+        found = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM jobs WHERE image = :digest OR mask = :digest)"
+            " OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = :digest)",
+            {"digest": digest},
+        )
+        return bool(found.fetchone()[0])
+
     def _append(
         self,
         job: str,
@@ -245,8 +293,7 @@ class JobStore:
 
     def _select(self, condition: str, *values: object) -> list[StoredJob]:
         rows = self._db.execute(
-            "SELECT job, spec, image, mask, state, created, started, ended, crashes, seq, error FROM jobs"
-            f" WHERE {condition}",
+            f"SELECT job, spec, image, mask, state, created, started, ended, seq, error FROM jobs WHERE {condition}",
             values,
         )
         return [_stored(row) for row in rows]

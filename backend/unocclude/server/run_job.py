@@ -17,7 +17,7 @@ from unocclude.server.commands import WEIGHTS
 from unocclude.server.uploads import open_upload
 
 
-def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, progress: Progress) -> None:
+def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept: Path, progress: Progress) -> None:
     """Reconstruct into `folder`. Raises InputError where a file is no picture, and what `reconstruct` raises."""
     visible = None if mask is None else np.asarray(open_upload(mask, "mask").convert("L")) > 127
     reconstruct(

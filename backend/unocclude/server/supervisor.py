@@ -22,9 +22,13 @@ from unocclude.server.worker_process import WorkerProcess
 log = logging.getLogger(__name__)
 
 MAX_CRASHES = 2
-"""So many workers may die of a job before it fails."""
+"""So many workers may die of a job in one stage before it fails. Where it gets further each time, it may go on."""
 MAX_FALSE_STARTS = 3
 """So many workers in a row may die before they are ready; then the waiting jobs fail."""
+FREE_DEATHS = 2
+"""So many workers in a row may die without ending a job and are replaced at once; then each one waits twice as long."""
+LONGEST_PAUSE = 60.0
+"""Seconds between a worker's death and the next one's start, at most."""
 
 
 class Supervisor:
@@ -41,6 +45,7 @@ class Supervisor:
         self._outcome: Message | None = None
         self._estimate = Estimate([])
         self._false_starts = 0
+        self._deaths = 0
         self._next_start = 0.0
 
     @property
@@ -75,8 +80,8 @@ class Supervisor:
         elif report.fields["job"] != worker.job:
             log.warning("the worker speaks of job %s, which it was not given", report.fields["job"])
         elif report.type == "progress":
-            worker.advance()
             job, stage, step, total = (report.fields[field] for field in ("job", "stage", "step", "total"))
+            worker.advance(stage)
             eta = self._estimate.seconds_left(stage, step, total)
             self._jobs.progress(job, stage, step, total, eta, report.blobs[0] if report.blobs else None)
         else:
@@ -143,6 +148,7 @@ class Supervisor:
         else:
             self._fail(job, error_from_json(outcome.fields["error"]))
         self._outcome = None
+        self._deaths = 0
         if self._worker is not None:
             self._worker.finish()
 
@@ -159,16 +165,19 @@ class Supervisor:
         """What a worker's death means for its job and for the next worker."""
         words = worker.last_words()
         log.error("the worker %s; its last words: %s", death, words)
-        if worker.job is not None:
-            crashes = self._jobs.count_crash(worker.job)
-            job = self._jobs.get(worker.job)
-            if job is not None and job.state == "running" and crashes < MAX_CRASHES:
+        job = self._jobs.get(worker.job) if worker.job is not None else None
+        if job is None or job.state != "cancelling":
+            self._deaths += 1
+        pause = min(2.0 ** (self._deaths - FREE_DEATHS - 1), LONGEST_PAUSE) if self._deaths > FREE_DEATHS else 0.0
+        self._next_start = time.monotonic() + pause
+        if job is not None:
+            crashes = self._jobs.count_crash(job.job, worker.stage)
+            if job.state == "running" and crashes < MAX_CRASHES:
                 self._jobs.move(job.job, "queued")
             else:
-                self._fail(worker.job, _worker_error(f"The worker {death}, {crashes} times with this job."))
+                self._fail(job.job, _worker_error(f"The worker {death}, {crashes} times at the same point."))
         elif not worker.ready:
             self._false_starts += 1
-            self._next_start = time.monotonic() + 2.0 ** (self._false_starts - 1)
             if self._false_starts >= MAX_FALSE_STARTS:
                 self._next_start = math.inf
                 while (job := self._jobs.next_queued()) is not None:

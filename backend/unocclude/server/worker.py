@@ -5,6 +5,7 @@ Started by the broker as `python -m unocclude.server.worker`, see orders.py.
 
 from __future__ import annotations
 
+import errno
 import io
 import shutil
 import tempfile
@@ -36,8 +37,13 @@ from unocclude.server.orders import Orders
 if TYPE_CHECKING:  # the broker imports this module too, and has no use for numpy
     from unocclude.pipeline.types import Image, Progress
 
-RunJob = Callable[[JobSpec, bytes, bytes | None, Path, "Progress"], None]
-"""Writes the files of a job into the folder: (spec, image file, mask file or None, folder, progress)."""
+RunJob = Callable[[JobSpec, bytes, bytes | None, Path, Path, "Progress"], None]
+"""Writes the files of a job into its folder: (spec, image file, mask file or None, folder, kept, progress).
+
+`kept` is the folder of the stages' results, which later jobs may use.
+"""
+STAGES_FOLDER = "stages"
+"""In the home folder."""
 
 PROGRESS_INTERVAL = 0.1
 PREVIEW_INTERVAL = 0.5
@@ -122,6 +128,7 @@ def work(orders: Orders) -> None:
                 blobs.read(order.fields["image"]),
                 None if order.fields["mask"] is None else blobs.read(order.fields["mask"]),
                 folder,
+                home / STAGES_FOLDER,
                 Reporter(socket, job),
             )
             report = encode("done", {"job": job, "artifacts": collect(folder, blobs)})
@@ -157,6 +164,8 @@ def honest(error: Exception) -> UnoccludeError:
             f"The memory did not suffice ({what}).",
             "Close other programs or use --device cpu.",
         )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        return make_error("storage", f"The results cannot be written ({error}).", "Make room on the disk.")
     return make_error("internal", f"The job failed ({what}).", "See worker.log in the backend's home folder.")
 
 

@@ -15,11 +15,12 @@ STALL_LIMIT = 1800.0
 
 
 class WorkerProcess(ChildProcess):
-    """`job` is what it works on."""
+    """`job` is what it works on, `stage` where it was when it last told."""
 
     def __init__(self, home: Path, runner: str, connection: Connection) -> None:
         super().__init__("worker", home, runner, connection)
         self.job: str | None = None
+        self.stage = ""
         self._ending = False
 
     @property
@@ -29,10 +30,11 @@ class WorkerProcess(ChildProcess):
     def begin(self, job: str) -> None:
         self.job = job
         self._ending = False
-        self.advance()
+        self.advance("")
 
-    def advance(self) -> None:
+    def advance(self, stage: str) -> None:
         """The job made progress. That does not help one that is expected to end."""
+        self.stage = stage
         if not self._ending:
             self.expect_within(STALL_LIMIT, f"made no progress for {STALL_LIMIT / 60:g} minutes")
 
