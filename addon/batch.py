@@ -10,20 +10,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import bpy
+from bpy.types import Object
 
 from .core.backend import python_or_reason
 from .core.dependencies import provide_pyzmq
 from .core.job import Job, Phase
 from .core.link import Link
 from .core.requests import Request, parse
+from .core.result import coverage as coverage_of
 from .core.session import Session
-from .scene import place
+from .placement import place, seen_by
 from .wire.errors import InputError, UnoccludeError
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A line of the summary. Counts are of the mesh in the .blend file."""
+    """A line of the summary. Counts are of the mesh in the .blend file, the IoU with the object's silhouette."""
 
     name: str
     image: str
@@ -32,6 +34,7 @@ class Outcome:
     blend: str | None = None
     vertices: int = 0
     faces: int = 0
+    silhouette_iou: float | None = None
     error: str | None = None
     cure: str | None = None
     exit_code: int = 0
@@ -62,7 +65,7 @@ def _outcome(session: Session, request: Request, out: Path, backend: str) -> Out
     try:
         job = _reconstruct(session, request, folder, backend)
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-        body = place(job, bpy.context.scene, bpy.context.view_layer)
+        body, coverage = _placed(job, request.image)
         blend = folder / f"{request.name}.blend"
         bpy.ops.wm.save_as_mainfile(filepath=str(blend.resolve()), check_existing=False)
     except UnoccludeError as error:
@@ -85,7 +88,19 @@ def _outcome(session: Session, request: Request, out: Path, backend: str) -> Out
         blend=str(blend),
         vertices=len(body.data.vertices),
         faces=len(body.data.polygons),
+        silhouette_iou=None if coverage is None else round(coverage, 4),
     )
+
+
+def _placed(job: Job, image: Path) -> tuple[Object, float | None]:
+    """The body in the empty scene, and how well it covers the object in the photograph."""
+    scene = bpy.context.scene
+    placed = place(job, scene, bpy.context.view_layer, bpy.data.images.load(str(image.resolve())))
+    body = scene.objects[placed.body]
+    if placed.camera is None or job.result is None:
+        return body, None
+    camera = seen_by(scene.objects[placed.camera], scene, body.matrix_world, job.result.camera.size)
+    return body, coverage_of(job.result, camera)
 
 
 def _reconstruct(session: Session, request: Request, folder: Path, backend: str) -> Job:

@@ -4,15 +4,20 @@
     unocclude-<version>-classic.zip  the classic add-on, for Blender 3.4 and up
 
 Both carry wheels of pyzmq, which Blender does not have. Blender installs those of an extension itself; the classic
-add-on unpacks the one that fits when it is enabled (core/wheels.py), so that it needs no network and no pip inside
-Blender. The wheels are fetched by pip, checked against addon/wheels.txt and kept in build/wheels.
+add-on unpacks the one that fits when it is enabled (core/dependencies.py), so that it needs no network and no pip
+inside Blender. The wheels are fetched by pip, checked against addon/wheels.txt and kept in build/wheels.
+
+Both carry the backend too, as a wheel in backend/, which the add-on installs into an environment outside of Blender.
 """
 
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +29,8 @@ ADDON = ROOT / "addon"
 BACKEND = ROOT / "backend" / "unocclude"
 CACHE = ROOT / "build" / "wheels"
 NOT_SHIPPED = {"build.py", "wheels.txt", "ruff.toml"}
+SHARED = {"client", "clicks", "launch", "installation"}
+"""The backend's modules that the add-on uses."""
 CLASSIC_FOLDER = "unocclude_addon"
 """The classic add-on's module in Blender. Not `unocclude`: that is the backend's package."""
 CLASSIC_PYTHONS = ("cp310", "cp311")
@@ -40,9 +47,10 @@ def main() -> None:
 
     extension = {"blender_manifest.toml": manifest_text.encode()}
     extension |= _wheels(Path(wheel).name for wheel in manifest["wheels"])
-    _write(dist / f"unocclude-{version}.zip", {**_sources(), **extension})
+    common = {**_sources(), **_backend_wheel()}
+    _write(dist / f"unocclude-{version}.zip", {**common, **extension})
 
-    classic = {**_sources(), **_wheels(_classic_wheels(manifest["wheels"]))}
+    classic = {**common, **_wheels(_classic_wheels(manifest["wheels"]))}
     _write(
         dist / f"unocclude-{version}-classic.zip",
         {f"{CLASSIC_FOLDER}/{name}": data for name, data in classic.items()},
@@ -73,7 +81,7 @@ def _sources() -> dict[str, bytes]:
         for path in sorted(ADDON.rglob("*.py"))
         if path.name not in NOT_SHIPPED
     }
-    files |= {f"wire/{name}.py": (BACKEND / f"{name}.py").read_bytes() for name in _shared({"client", "launch"})}
+    files |= {f"wire/{name}.py": (BACKEND / f"{name}.py").read_bytes() for name in _shared(SHARED)}
     return {**files, "LICENSE": (ROOT / "LICENSE").read_bytes()}
 
 
@@ -116,6 +124,19 @@ def _wheel(name: str) -> Path:
     if not path.exists():
         sys.exit(f"pip did not bring {name}. Make blender_manifest.toml and addon/wheels.txt agree.")
     return path
+
+
+def _backend_wheel() -> dict[str, bytes]:
+    """Made from a copy, because setuptools would leave its own build folder among the sources and use it again."""
+    with tempfile.TemporaryDirectory() as draft:
+        source, made = Path(draft) / "source", Path(draft) / "made"
+        shutil.copytree(BACKEND, source / "backend" / "unocclude", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(made), str(source)]
+        subprocess.run(command, env={**os.environ, "SOURCE_DATE_EPOCH": "315532800"}, check=True)  # fixed times
+        (wheel,) = made.iterdir()
+        return {f"backend/{wheel.name}": wheel.read_bytes()}
 
 
 def _write(path: Path, files: dict[str, bytes]) -> None:

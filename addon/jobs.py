@@ -7,16 +7,17 @@ from pathlib import Path
 
 import bpy
 from bpy.app.handlers import persistent
-from bpy.types import Context
+from bpy.types import Context, Scene
 
 from .core.backend import find_python, python_or_reason
 from .core.job import Job, Phase
 from .core.link import Link
 from .core.session import Session
 from .picture import picture_file
+from .placement import Placed, may_place, place, seen_by
 from .preferences import preferences
 from .properties import reference_image
-from .scene import may_place, place
+from .redraw import redraw
 from .wire.errors import UnoccludeError
 
 TICK = 0.1
@@ -33,7 +34,8 @@ def reconstruct(context: Context) -> Job:
     """Start the job that the scene's settings describe. Raises InputError where the image has no pixels."""
     settings = context.scene.unocclude
     settings.image = reference_image(context)
-    job = Job(settings.spec(), settings.image.name, context.scene.name)
+    active = context.view_layer.objects.active
+    job = Job(settings.spec(), settings.image.name, context.scene.name, replaces=active.name if active else "")
     folder = Path(bpy.app.tempdir) / "unocclude" / job.id
     session.reconstruct(job, picture_file(settings.image), folder, python_or_reason(preferences().python))
     watch()
@@ -45,12 +47,23 @@ def bring_in(context: Context) -> None:
     job = session.job
     assert job is not None
     try:
-        place(job, context.scene, context.view_layer)
+        placed = place(job, context.scene, context.view_layer, bpy.data.images.get(job.picture))
     except Exception as error:
         job.fail(UnoccludeError(f"The mesh could not be brought in ({error!r}).", "Please report it."))
         raise
     job.enter(Phase.PLACED)
     bpy.ops.ed.undo_push(message=UNDO_NAME)
+    _compare(job, placed, context.scene)
+    watch()
+
+
+def _compare(job: Job, placed: Placed, scene: Scene) -> None:
+    """Have it told how well the mesh covers the photograph through the camera, as both are in the scene now."""
+    camera = placed.camera and scene.objects[placed.camera]
+    job.camera = placed.camera
+    if camera and camera.data.type == "PERSP" and job.result is not None:
+        world = scene.objects[placed.body].matrix_world
+        session.compare(seen_by(camera, scene, world, job.result.camera.size))
 
 
 def start_backend() -> None:
@@ -89,13 +102,6 @@ def tick() -> float | None:
     if changed:
         redraw()
     return TICK if session.expects_news else None
-
-
-def redraw() -> None:
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type in {"IMAGE_EDITOR", "VIEW_3D"}:
-                area.tag_redraw()
 
 
 def _bring_in_where_it_was_ordered(job: Job) -> bool:

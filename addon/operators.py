@@ -7,6 +7,7 @@ from bpy.types import Context, Operator
 from . import jobs
 from .core.job import Phase
 from .properties import reference_image
+from .redraw import redraw
 from .wire.errors import UnoccludeError
 
 
@@ -21,7 +22,8 @@ class UNOCCLUDE_OT_reconstruct(Operator):
         image = reference_image(context)
         if image is None:
             return _no(cls, "Choose a reference image first")
-        if not any(not point.negative for point in image.unocclude.points):
+        prompt = image.unocclude.prompt()
+        if not prompt.points and prompt.box is None:
             return _no(cls, "Click on the object in the Image Editor first")
         if jobs.session.waits_for_artist:
             return _no(cls, "Bring in or discard the mesh that is ready first")
@@ -35,7 +37,7 @@ class UNOCCLUDE_OT_reconstruct(Operator):
         except UnoccludeError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        jobs.redraw()
+        redraw()
         return {"FINISHED"}
 
 
@@ -67,6 +69,27 @@ class UNOCCLUDE_OT_bring_in(Operator):
 
     def execute(self, context: Context) -> set[str]:
         jobs.bring_in(context)
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_look_through(Operator):
+    """Make the photograph's camera the scene's, and look through it in this 3D View"""
+
+    bl_idname = "unocclude.look_through"
+    bl_label = "Look Through Its Camera"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        job = jobs.session.job
+        return job is not None and job.camera is not None and job.camera in context.scene.objects
+
+    def execute(self, context: Context) -> set[str]:
+        assert jobs.session.job is not None
+        context.scene.camera = context.scene.objects[jobs.session.job.camera]
+        for area in context.screen.areas:
+            if area.type == "VIEW_3D":
+                area.spaces.active.region_3d.view_perspective = "CAMERA"
         return {"FINISHED"}
 
 
@@ -116,6 +139,7 @@ CLASSES = (
     UNOCCLUDE_OT_reconstruct,
     UNOCCLUDE_OT_cancel,
     UNOCCLUDE_OT_bring_in,
+    UNOCCLUDE_OT_look_through,
     UNOCCLUDE_OT_dismiss,
     UNOCCLUDE_OT_start_backend,
     UNOCCLUDE_OT_stop_backend,

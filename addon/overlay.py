@@ -1,4 +1,4 @@
-"""Draw the points over the picture in the Image Editor."""
+"""Draw the mask, the points and the box over the picture in the Image Editor."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from math import cos, pi, sin
 
 import bpy
 import gpu
-from bpy.types import SpaceImageEditor
+from bpy.types import Context, SpaceImageEditor
 from gpu_extras.batch import batch_for_shader
 
-from .core.prompt import Point, place_of
+from . import mask_view
+from .core.prompt import Box, Point, place_of
+from .point_tool import TOOL, box_drawn
 
 Colour = tuple[float, float, float, float]
 POSITIVE: Colour = (0.15, 0.75, 0.25, 1.0)
@@ -26,11 +28,16 @@ def draw() -> None:
     context = bpy.context
     space = context.space_data
     image = space.image
-    if image is None or not image.unocclude.points or not space.overlay.show_overlays:
+    if image is None or not space.overlay.show_overlays:
         return
+    if _is_pointing(context) and image == context.scene.unocclude.image:
+        mask_view.see(image)
+    mask_view.draw(context, image)
     view = context.region.view2d
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     scale = context.preferences.system.ui_scale
+    for box in box_drawn or ([image.unocclude.box] if image.unocclude.has_box else []):
+        _draw_box(shader, [view.view_to_region(*place, clip=False) for place in _corners(box, *image.size)], scale)
     for point in image.unocclude.marks():
         centre = view.view_to_region(*place_of(point.x, point.y, *image.size), clip=False)
         _draw_point(shader, point, centre, scale)
@@ -44,6 +51,29 @@ def _draw_point(shader: gpu.types.GPUShader, point: Point, centre: tuple[float, 
     _fill(shader, _bar(centre, arm, thickness), INK)
     if not point.negative:
         _fill(shader, _bar(centre, thickness, arm), INK)
+
+
+def _is_pointing(context: Context) -> bool:
+    """Only then is the backend bothered: a file that was just opened may have points too."""
+    tool = context.workspace.tools.from_space_image_mode("VIEW")
+    return tool is not None and tool.idname == TOOL
+
+
+def _corners(box: Box, width: int, height: int) -> list[tuple[float, float]]:
+    """In Blender's image space."""
+    left, top, right, bottom = box
+    return [(x / width, 1 - y / height) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
+
+
+def _draw_box(shader: gpu.types.GPUShader, corners: list[tuple[float, float]], scale: float) -> None:
+    (left, top), _, (right, bottom), _ = corners
+    middle, width = ((left + right) / 2, (top + bottom) / 2), abs(right - left) / 2
+    height = abs(top - bottom) / 2
+    for thickness, colour in ((2 * scale, RIM), (scale, POSITIVE)):
+        for y in (top, bottom):
+            _fill(shader, _bar((middle[0], y), width + thickness, thickness), colour)
+        for x in (left, right):
+            _fill(shader, _bar((x, middle[1]), thickness, height + thickness), colour)
 
 
 def _disc(centre: tuple[float, float], radius: float) -> list[tuple[float, float]]:

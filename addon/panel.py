@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import bpy
 from bpy.props import FloatProperty
 from bpy.types import Context, Image, Panel, SpaceImageEditor, UILayout, WindowManager
 
-from . import jobs
+from . import jobs, mask_view
 from .core.job import Job, Phase
 from .operators import (
     UNOCCLUDE_OT_bring_in,
     UNOCCLUDE_OT_cancel,
     UNOCCLUDE_OT_dismiss,
+    UNOCCLUDE_OT_look_through,
     UNOCCLUDE_OT_reconstruct,
     UNOCCLUDE_OT_start_backend,
     UNOCCLUDE_OT_stop_backend,
@@ -24,8 +23,8 @@ from .point_tool import (
     UNOCCLUDE_OT_remove_point,
 )
 from .preferences import preferences
+from .text import draw_error, draw_text
 from .thumbnail import icon_of
-from .wire.errors import UnoccludeError
 
 
 class _Section:
@@ -69,6 +68,23 @@ class _Options(_Section):
             layout.prop(settings, "elevation", text="Degrees")
 
 
+class _Place(_Section):
+    bl_label = "Placement"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context) -> None:
+        settings = context.scene.unocclude
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "place", text="")
+        if settings.place != "REPLACE":
+            layout.prop(settings, "on_ground")
+            layout.prop(settings, "scale")
+        if settings.place != "CAMERA":
+            layout.prop(settings, "match_camera")
+
+
 class _Backend(_Section):
     bl_label = "Backend"
     bl_options = {"DEFAULT_CLOSED"}
@@ -82,7 +98,7 @@ class _Backend(_Section):
         row.operator(UNOCCLUDE_OT_stop_backend.bl_idname if runs else UNOCCLUDE_OT_start_backend.bl_idname)
         layout.prop(preferences(), "python", text="Python")
         if jobs.session.backend_error is not None:
-            _draw_error(layout, jobs.session.backend_error, context)
+            draw_error(layout, jobs.session.backend_error, context)
 
 
 def _draw_points(layout: UILayout, image: Image, context: Context) -> None:
@@ -93,26 +109,35 @@ def _draw_points(layout: UILayout, image: Image, context: Context) -> None:
     row = column.row(align=True)
     row.operator(UNOCCLUDE_OT_remove_point.bl_idname, text="Undo", icon="LOOP_BACK")
     row.operator(UNOCCLUDE_OT_clear_points.bl_idname, text="Clear", icon="TRASH")
-    if marks:
-        hint = f"{inside} on the object, {len(marks) - inside} beside it"
+    if marks or image.unocclude.has_box:
+        box = ", in a box" if image.unocclude.has_box else ""
+        hint = f"{inside} on the object, {len(marks) - inside} beside it{box}"
     else:
-        hint = "Click on the object, Ctrl-click on what is not part of it"
-    _draw_text(layout, hint, context)
+        hint = "Click on the object or draw a box around it, Ctrl-click on what is not part of it"
+    draw_text(layout, hint, context)
+    view = mask_view.view
+    if view.starting:
+        draw_text(layout, "Starting the backend", context, icon="SORTTIME")
+    elif view.error is not None:
+        draw_error(layout, view.error, context)
 
 
 def _draw_job(layout: UILayout, job: Job, context: Context) -> None:
     box = layout.box()
     if job.phase is Phase.PLACED:
         box.label(text=job.headline, icon="CHECKMARK")
+        if job.coverage is not None:
+            draw_text(box, f"It covers the object in the picture by {job.coverage:.0%}", context)
+        box.operator(UNOCCLUDE_OT_look_through.bl_idname, icon="VIEW_CAMERA")
     elif job.phase is Phase.CANCELLED:
         box.label(text=job.headline, icon="CANCEL")
     elif job.error is not None:
-        _draw_error(box, job.error, context)
+        draw_error(box, job.error, context)
         box.operator(UNOCCLUDE_OT_dismiss.bl_idname)
     elif job.phase is Phase.ARRIVED:
         box.label(text=job.headline, icon="MESH_DATA")
         reason = "Another file was opened meanwhile" if job.strayed else "Leave the edit mode to bring it in"
-        _draw_text(box, reason, context)
+        draw_text(box, reason, context)
         if job.strayed:
             row = box.row(align=True)
             row.operator(UNOCCLUDE_OT_bring_in.bl_idname)
@@ -136,29 +161,16 @@ def _draw_progress(box: UILayout, job: Job) -> None:
     box.operator(UNOCCLUDE_OT_cancel.bl_idname, icon="CANCEL")
 
 
-def _draw_error(layout: UILayout, error: UnoccludeError, context: Context) -> None:
-    column = layout.column()
-    column.alert = True
-    _draw_text(column, error.message, context, icon="ERROR")
-    if error.cure:
-        _draw_text(layout, error.cure, context)
-
-
-def _draw_text(layout: UILayout, text: str, context: Context, icon: str = "NONE") -> None:
-    """Labels do not wrap by themselves; a letter is about 6 pixels wide, the margins 40."""
-    width = context.region.width / context.preferences.system.ui_scale
-    letters = max(12, int((width - 40) / 6) - (0 if icon == "NONE" else 7))
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for number, line in enumerate(textwrap.wrap(text, letters)):
-        column.label(text=line, icon="BLANK1" if number and icon != "NONE" else icon)
-
-
 class UNOCCLUDE_PT_image_editor(_Main, Panel):
     bl_space_type = "IMAGE_EDITOR"
 
 
 class UNOCCLUDE_PT_image_editor_options(_Options, Panel):
+    bl_space_type = "IMAGE_EDITOR"
+    bl_parent_id = "UNOCCLUDE_PT_image_editor"
+
+
+class UNOCCLUDE_PT_image_editor_place(_Place, Panel):
     bl_space_type = "IMAGE_EDITOR"
     bl_parent_id = "UNOCCLUDE_PT_image_editor"
 
@@ -177,6 +189,11 @@ class UNOCCLUDE_PT_view_3d_options(_Options, Panel):
     bl_parent_id = "UNOCCLUDE_PT_view_3d"
 
 
+class UNOCCLUDE_PT_view_3d_place(_Place, Panel):
+    bl_space_type = "VIEW_3D"
+    bl_parent_id = "UNOCCLUDE_PT_view_3d"
+
+
 class UNOCCLUDE_PT_view_3d_backend(_Backend, Panel):
     bl_space_type = "VIEW_3D"
     bl_parent_id = "UNOCCLUDE_PT_view_3d"
@@ -185,9 +202,11 @@ class UNOCCLUDE_PT_view_3d_backend(_Backend, Panel):
 CLASSES = (
     UNOCCLUDE_PT_image_editor,
     UNOCCLUDE_PT_image_editor_options,
+    UNOCCLUDE_PT_image_editor_place,
     UNOCCLUDE_PT_image_editor_backend,
     UNOCCLUDE_PT_view_3d,
     UNOCCLUDE_PT_view_3d_options,
+    UNOCCLUDE_PT_view_3d_place,
     UNOCCLUDE_PT_view_3d_backend,
 )
 

@@ -1,4 +1,4 @@
-"""The add-on's preferences: where the backend is."""
+"""The add-on's preferences: the backend and how to install it."""
 
 # Blender's properties are annotations that are no types.
 # mypy: disable-error-code="valid-type"
@@ -6,24 +6,53 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import EnumProperty, StringProperty
 from bpy.types import AddonPreferences, Context
 
 
 class UnoccludePreferences(AddonPreferences):
     bl_idname = __package__
 
+    build: EnumProperty(
+        name="Graphics Card",
+        description="Which build of torch the backend is installed with",
+        items=[
+            ("auto", "Find Out", "By the drivers on this machine"),
+            ("cuda", "NVIDIA", "CUDA"),
+            ("rocm", "AMD", "ROCm, on Linux"),
+            ("cpu", "None", "The processor does all the work; the bundled models are made for that"),
+            ("default", "Apple", "Metal"),
+        ],
+    )
+    packages: StringProperty(
+        name="Packages",
+        description="Folder of Python wheels to install from, without any network. Empty: they are downloaded",
+        subtype="DIR_PATH",
+    )
+    index: StringProperty(
+        name="torch From",
+        description="Package index that has torch for this graphics card. Empty: PyTorch's own",
+    )
     python: StringProperty(
         name="Backend's Python",
         description=(
-            "The Python that has the backend installed, or the folder of its virtual environment. "
-            "Empty: the unocclude command is looked for"
+            "The Python that has the backend installed, or the folder of its virtual environment, "
+            "to use in place of the one installed above. Empty: what is found on this machine"
         ),
         subtype="FILE_PATH",
     )
 
     def draw(self, context: Context) -> None:
-        self.layout.prop(self, "python")
+        from . import installation  # its operators read these preferences
+
+        layout = self.layout
+        installation.draw(layout.box(), context)
+        column = layout.column()
+        column.use_property_split = True
+        column.prop(self, "build")
+        column.prop(self, "packages")
+        column.prop(self, "index")
+        column.prop(self, "python")
 
 
 def preferences() -> UnoccludePreferences:

@@ -11,12 +11,13 @@ from bpy.props import (
     EnumProperty,
     FloatProperty,
     IntProperty,
+    IntVectorProperty,
     PointerProperty,
 )
 from bpy.types import Context, Image, PropertyGroup, Scene, SpaceImageEditor
 
 from .core.prompt import Point, prompt_of
-from .wire.protocol import JobSpec
+from .wire.protocol import JobSpec, Prompt
 
 
 class PromptPoint(PropertyGroup):
@@ -28,9 +29,18 @@ class PromptPoint(PropertyGroup):
 
 
 class ImagePrompt(PropertyGroup):
-    """The points on one image."""
+    """The points on one image, and a box around the object: left, top, right, bottom, empty where there is none."""
 
     points: CollectionProperty(type=PromptPoint)
+    box: IntVectorProperty(size=4)
+
+    @property
+    def has_box(self) -> bool:
+        left, top, right, bottom = self.box
+        return right > left and bottom > top
+
+    def prompt(self) -> Prompt:
+        return prompt_of(self.marks(), tuple(self.box) if self.has_box else None)
 
     def marks(self) -> list[Point]:
         return [Point(point.x, point.y, point.negative) for point in self.points]
@@ -98,10 +108,47 @@ class ReconstructionSettings(PropertyGroup):
         default=20,
     )
 
+    place: EnumProperty(
+        name="Place",
+        description="Where the mesh goes",
+        items=[
+            ("CURSOR", "At the 3D Cursor", "With a camera that sees it as the photograph does"),
+            ("ORIGIN", "At the World Origin", "With a camera that sees it as the photograph does"),
+            (
+                "CAMERA",
+                "As the Scene Camera Sees It",
+                "Where it covers the object, for a camera that was matched before",
+            ),
+            (
+                "REPLACE",
+                "In Place of the Active Object",
+                "With its location, rotation and scale; that object goes away",
+            ),
+        ],
+        default="CURSOR",
+    )
+    scale: FloatProperty(
+        name="Scale",
+        description="The mesh's longest side is about one unit long; a photograph does not tell how long it really is",
+        min=1e-4,
+        soft_max=100,
+        default=1,
+    )
+    on_ground: BoolProperty(
+        name="Stand on the Ground",
+        description="The lowest point is at the height of the cursor or the origin. For the scene camera: at height 0",
+        default=True,
+    )
+    match_camera: BoolProperty(
+        name="Camera of the Photograph",
+        description="Make, or move, the camera that sees the mesh as the photograph does, with it in the background",
+        default=True,
+    )
+
     def spec(self) -> JobSpec:
         """The job that these choices and the image's points make."""
         return JobSpec(
-            prompt=prompt_of(self.image.unocclude.marks()),
+            prompt=self.image.unocclude.prompt(),
             profile=self.profile,
             samples=self.samples,
             elevation=None if self.estimate_elevation else self.elevation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import jobs, operators, overlay, panel, point_tool, preferences, properties, thumbnail
+from . import installation, jobs, mask_view, operators, overlay, panel, point_tool, preferences, properties, thumbnail
 from .core.dependencies import provide_pyzmq
 
 _CLASSES = (
@@ -12,9 +12,10 @@ _CLASSES = (
     *preferences.CLASSES,
     *point_tool.CLASSES,
     *operators.CLASSES,
+    *installation.CLASSES,
     *panel.CLASSES,
 )
-_PARTS = (properties, thumbnail, overlay, point_tool, panel, jobs)
+_PARTS = (properties, thumbnail, overlay, point_tool, panel, jobs, mask_view, installation)
 
 
 def register() -> None:

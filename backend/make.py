@@ -9,24 +9,25 @@ What follows on the command line goes on to `unocclude demo` or to pytest.
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
+if sys.version_info < (3, 11):  # noqa: UP036  (it may be started by any Python)
+    sys.exit("Unocclude's backend needs Python 3.11 or newer; this is " + sys.version.split()[0])
+
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "backend"))  # nothing is installed yet
+
+from unocclude.install import Sources, create_environment, detect_build, pip_install  # noqa: E402
+from unocclude.installation import python_in  # noqa: E402
+
 ENVIRONMENT = ROOT / ".venv"
-BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
-TORCH_INDEX = "https://download.pytorch.org/whl/"
-PINS = ROOT / "backend" / "constraints.txt"
+PYTHON = python_in(ENVIRONMENT)
+PINS = ROOT / "backend" / "unocclude" / "constraints.txt"
 
 
 def main(arguments: list[str]) -> int:
-    if sys.version_info < (3, 11):  # noqa: UP036  (it may be started by any Python)
-        sys.exit("Unocclude's backend needs Python 3.11 or newer; this is " + sys.version.split()[0])
     what, rest = (arguments[0] if arguments else ""), arguments[1:]
     if what not in ("demo", "test", "install"):
         sys.exit(__doc__)
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
         return run([str(PYTHON), "-m", "unocclude", "demo", *rest])
     if what == "test":
         return check(rest)
-    print(f"Ready: {BIN / 'unocclude'}")
+    print(f"Ready: {PYTHON.with_name('unocclude')}")
     return 0
 
 
@@ -43,17 +44,16 @@ def install(extra: str | None) -> None:
     """Does what is missing; a second run takes seconds."""
     if not PYTHON.exists():
         print("Making .venv …", flush=True)
-        venv.create(ENVIRONMENT, with_pip=True)
-    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(PINS)]
+        subprocess.run(create_environment(sys.executable, ENVIRONMENT), check=True)
+    sources = Sources(detect_build())
     if subprocess.run([str(PYTHON), "-c", "import torch"], capture_output=True, cwd=ROOT).returncode:
         # The index has the build for this machine; where it cannot be reached, pip goes on with the usual one.
-        build = "cu130" if shutil.which("nvidia-smi") else "cpu"
-        print(f"Installing torch ({build}) …", flush=True)
-        subprocess.run(
-            [*pip, "--retries", "0", "--extra-index-url", TORCH_INDEX + build, "torch", "torchvision"], check=True
-        )
+        print(f"Installing torch ({sources.build}) …", flush=True)
+        torch = pip_install(PYTHON, sources, PINS, "--quiet", "--retries", "0", "torch", "torchvision")
+        subprocess.run(torch, check=True)
     print("Installing unocclude …", flush=True)
-    subprocess.run([*pip, "-e", f"{ROOT}[{extra}]" if extra else str(ROOT)], check=True)
+    what = f"{ROOT}[{extra}]" if extra else str(ROOT)
+    subprocess.run(pip_install(PYTHON, sources, PINS, "--quiet", "--editable", what), check=True)
 
 
 def check(arguments: list[str]) -> int:

@@ -9,14 +9,21 @@ from pathlib import Path
 
 from ..wire.connection import PYTHON_NOTE, home_folder
 from ..wire.errors import ServerUnavailableError
+from ..wire.installation import Installed
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+ADDON = Path(__file__).resolve().parents[1]
+REPOSITORY = ADDON.parent
 """The source tree, where the add-on runs from it; elsewhere a folder without a `.venv`."""
 
 
+def installation_folder() -> Path:
+    """Where the add-on installs the backend, see `installation`."""
+    return home_folder() / "installed"
+
+
 def find_python(chosen: str) -> Path:
-    """The backend's Python: the one chosen in the preferences, else the one that ran it last, else the one that
-    belongs to the source tree, else to the `unocclude` command.
+    """The backend's Python: the one chosen in the preferences, else the one that the add-on installed, else the one
+    that ran it last, else the one that belongs to the source tree, else to the `unocclude` command.
 
     `chosen` is a Python, the `unocclude` command beside one, or a virtual environment's folder; or empty.
     Raises ServerUnavailableError where there is none.
@@ -28,14 +35,17 @@ def find_python(chosen: str) -> Path:
                 f"There is no Python at {chosen}.", "Choose the backend's Python in the add-on's preferences."
             )
         return found
+    installed = Installed.load(installation_folder())
+    if installed is not None:
+        return installed.python(installation_folder())
     command = shutil.which("unocclude")
     for place in (_noted(), REPOSITORY / ".venv", command and Path(command).resolve()):
         found = next(_pythons_at(place), None) if place else None
         if found is not None:
             return found
     raise ServerUnavailableError(
-        "The backend was not found on this machine.",
-        "Install it as its README says, then choose its Python in the add-on's preferences.",
+        "The backend is not installed on this machine.",
+        "Install it in the add-on's preferences, or choose its Python there.",
     )
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from ..wire.errors import Cancelled, UnoccludeError
 from ..wire.protocol import STAGES, Event, JobSpec
-from .glb import TexturedMesh
+from .result import Result
 
 
 class Phase(Enum):
@@ -51,19 +51,25 @@ _STAGE_LABELS = {
 
 @dataclass
 class Job:
-    """Belongs to the main thread. `picture` and `scene` are names, never references into Blender's data.
+    """Belongs to the main thread. `picture`, `scene` and `replaces`, the object to replace, are names, never
+    references into Blender's data.
 
     `strayed` is true once another file was opened meanwhile: then the artist decides where the mesh goes.
+    `coverage` is how well the mesh in the scene, seen by `camera`, covers the object in the photograph; None until that
+    is known.
     """
 
     spec: JobSpec
     picture: str
     scene: str
+    replaces: str = ""
     id: str = field(default_factory=lambda: uuid4().hex)
     phase: Phase = Phase.SENDING
     event: Event | None = None
     preview: bytes | None = None
-    mesh: TexturedMesh | None = None
+    result: Result | None = None
+    coverage: float | None = None
+    camera: str | None = None
     error: UnoccludeError | None = None
     strayed: bool = False
 
@@ -85,9 +91,9 @@ class Job:
         if event.state in _PHASE_OF_STATE:
             self.enter(_PHASE_OF_STATE[event.state])
 
-    def arrive(self, mesh: TexturedMesh) -> None:
+    def arrive(self, result: Result) -> None:
         self.enter(Phase.ARRIVED)
-        self.mesh = mesh
+        self.result = result
 
     def fail(self, error: UnoccludeError) -> None:
         self.enter(Phase.CANCELLED if isinstance(error, Cancelled) else Phase.FAILED)

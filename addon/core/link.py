@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..wire.connection import home_folder
 from ..wire.errors import Cancelled, ServerUnavailableError, UnoccludeError
 from ..wire.protocol import Event, JobSpec
-from . import glb
+from . import result
+from .camera import PhotographCamera
 
 if TYPE_CHECKING:
     from ..wire.client import Client
@@ -63,10 +64,18 @@ class Sending:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The job's artifacts are in its folder, and this is its mesh."""
+    """The job's artifacts are in its folder, and this is what they are."""
 
     job: str
-    mesh: glb.TexturedMesh
+    result: result.Result
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How well the mesh in the scene covers the object in the photograph, see `result.coverage`."""
+
+    job: str
+    coverage: float
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class BackendState:
     error: UnoccludeError | None = None
 
 
-News: TypeAlias = "Starting | Sending | Event | Delivered | Failed | BackendState"
+News: TypeAlias = "Starting | Sending | Event | Delivered | Compared | Failed | BackendState"
 
 
 class Link:
@@ -104,6 +113,10 @@ class Link:
 
     def cancel(self, job: str) -> None:
         self._cancelled.add(job)
+
+    def compare(self, job: str, brought: result.Result, camera: PhotographCamera) -> None:
+        """Ask how well what it brought covers the photograph, seen by this camera."""
+        self._give(lambda: self._news.put(Compared(job, result.coverage(brought, camera))))
 
     def look_for_backend(self) -> None:
         self._give(lambda: self._answer(lambda: None))
@@ -144,17 +157,17 @@ class Link:
             task()
             self._news.put(BackendState(self._backend_answers()))
         except Exception as error:
-            self._news.put(BackendState(False, _with_cure(error)))
+            self._news.put(BackendState(False, with_cure(error)))
 
     def _run(self, order: Order) -> None:
         try:
-            self._news.put(Delivered(order.job, self._mesh_of(order)))
+            self._news.put(Delivered(order.job, self._result_of(order)))
         except _Leaving:
             pass
         except Exception as error:
-            self._news.put(Failed(order.job, _with_cure(error)))
+            self._news.put(Failed(order.job, with_cure(error)))
 
-    def _mesh_of(self, order: Order) -> glb.TexturedMesh:
+    def _result_of(self, order: Order) -> result.Result:
         from ..wire.client import Client
 
         if not self._backend_answers():
@@ -169,7 +182,7 @@ class Link:
             client.submit(order.spec, order.picture, order.mask, order.job)
             self._follow(client, order.job)
             client.fetch(order.job, order.folder)
-        return glb.read((order.folder / "mesh.glb").read_bytes())
+        return result.read(order.folder)
 
     def _follow(self, client: Client, job: str) -> None:
         """Until the job is done. Raises its error, or _Leaving where this thread is asked to end."""
@@ -213,7 +226,8 @@ class _Leaving(Exception):  # noqa: N818  (no fault)
     """The thread is asked to end while its job goes on at the backend."""
 
 
-def _with_cure(error: Exception) -> UnoccludeError:
+def with_cure(error: Exception) -> UnoccludeError:
+    """The error as one that a person can act on."""
     if isinstance(error, UnoccludeError):
         return error
     if isinstance(error, ImportError):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..wire.errors import UnoccludeError
 from ..wire.protocol import Event
+from .camera import PhotographCamera
 from .job import Job, Phase
-from .link import BackendState, Delivered, Failed, Link, News, Order, Sending, Starting
+from .link import BackendState, Compared, Delivered, Failed, Link, News, Order, Sending, Starting
 
 BUDGET = 0.01
 """Seconds that one round of news may take of Blender's main thread."""
@@ -62,6 +63,13 @@ class Session:
             self.job = None
         self.backend_error = None
 
+    def compare(self, camera: PhotographCamera) -> None:
+        """Find out how well the mesh that was placed covers the photograph, seen by this camera."""
+        assert self.job is not None
+        assert self.job.result is not None
+        self._questions += 1
+        self._link.compare(self.job.id, self.job.result, camera)
+
     def look_for_backend(self) -> None:
         self._questions += 1
         self._link.look_for_backend()
@@ -91,19 +99,22 @@ class Session:
         self._link.close()
 
     def _take(self, news: News) -> None:
-        if isinstance(news, BackendState):
+        if isinstance(news, (BackendState, Compared)):
             self._questions -= 1
+        if isinstance(news, BackendState):
             self.backend_runs = news.running
             self.backend_error = news.error
         elif self.job is not None and self.job.id == news.job:
             _tell(self.job, news)
 
 
-def _tell(job: Job, news: Starting | Sending | Event | Delivered | Failed) -> None:
+def _tell(job: Job, news: Starting | Sending | Event | Delivered | Compared | Failed) -> None:
     if isinstance(news, Event):
         job.progress(news)
     elif isinstance(news, Delivered):
-        job.arrive(news.mesh)
+        job.arrive(news.result)
+    elif isinstance(news, Compared):
+        job.coverage = news.coverage
     elif isinstance(news, Failed):
         job.fail(news.error)
     else:

@@ -12,7 +12,13 @@ from .connection import Connection, home_folder
 from .errors import ServerUnavailableError, UnoccludeError
 
 
-def start_backend(python: Path | str, home: Path | None = None, wait: float = 60.0, runner: str | None = None) -> str:
+def start_backend(
+    python: Path | str,
+    home: Path | None = None,
+    wait: float = 60.0,
+    runner: str | None = None,
+    segmenter: str | None = None,
+) -> str:
     """Start the backend with this Python, which has it installed; return its endpoint when it answers.
 
     Does nothing where one answers already. The backend outlives this process. Raises ServerUnavailableError,
@@ -26,7 +32,9 @@ def start_backend(python: Path | str, home: Path | None = None, wait: float = 60
     said = home / "serve.out"
     # Blender points these at its own Python; the backend's is another one.
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
-    command = [str(python), "-m", "unocclude.server", *(["--runner", runner] if runner else [])]
+    options = {"--runner": runner, "--segmenter": segmenter}
+    chosen = (word for name, value in options.items() if value for word in (name, value))
+    command = [str(python), "-m", "unocclude.server", *chosen]
     try:
         with said.open("wb") as output:
             process = subprocess.Popen(

@@ -44,7 +44,7 @@ def backend(user: Path) -> Iterator[Path]:
     home = user / "backend"
     home.mkdir()
     shutil.copy(HERE / "scripted_backend.py", home)
-    start_backend(sys.executable, home, runner="scripted_backend:run_job")
+    start_backend(sys.executable, home, runner="scripted_backend:run_job", segmenter="scripted_backend:embed")
     yield home
     try:
         with Client(home, patience=0) as client:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image as Picture
+from unocclude.client import Client
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "install"))
+from wheels import write_packages
 
 
 def test_registration_leaves_nothing_behind(run: Callable, dist: Path) -> None:
@@ -22,6 +28,40 @@ def test_whole_job(run: Callable, dist: Path, backend: Path, tmp_path: Path) -> 
 
 def test_backend_life(run: Callable, dist: Path) -> None:
     run("backend_life.py", dist, sys.executable)
+
+
+def test_placing(run: Callable, dist: Path, backend: Path, tmp_path: Path) -> None:
+    """The rendered silhouette is the one that the photograph shows."""
+    run("placing.py", dist, tmp_path)
+    for rendered in ("wide", "tall"):
+        alpha = np.asarray(Picture.open(tmp_path / f"{rendered}.png"))[..., 3] > 127
+        shown = np.asarray(Picture.open(tmp_path / "amodal_mask.png")) > 127
+        scale = min(alpha.shape[0] / shown.shape[0], alpha.shape[1] / shown.shape[1])
+        height, width = (round(side * scale) for side in shown.shape)
+        top, left = (alpha.shape[0] - height) // 2, (alpha.shape[1] - width) // 2
+        seen = alpha[top : top + height, left : left + width]
+        expected = np.asarray(Picture.fromarray(shown).resize((width, height)))
+        assert (seen & expected).sum() / (seen | expected).sum() > 0.93, rendered
+
+
+def test_masks_of_clicks(run: Callable, dist: Path, backend: Path) -> None:
+    run("clicking.py", dist)
+
+
+def test_masks_start_the_backend(run: Callable, dist: Path, user: Path) -> None:
+    """The real one, which says that there is nothing in a picture of nothing, or what there is."""
+    (user / "backend").mkdir()
+    (user / "backend" / "python.txt").write_text(sys.executable)
+    run("first_click.py", dist)
+    with Client(user / "backend", patience=0) as client:
+        client.stop()
+
+
+def test_installing_the_backend(run: Callable, dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    run("installing.py", dist, write_packages(tmp_path / "packages"))
 
 
 def test_disturbances(run: Callable, dist: Path, backend: Path) -> None:

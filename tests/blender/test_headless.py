@@ -36,6 +36,7 @@ def test_one_picture(headless: Headless, blender: Blender, backend: Path, cup: P
     assert done.returncode == 0, done.stdout + done.stderr
     (told,) = json.loads((tmp_path / "out" / "summary.json").read_text())["pictures"]
     assert (told["name"], told["ok"], told["vertices"], told["faces"]) == ("cup", True, 8, 12)
+    assert told["silhouette_iou"] > 0.95
     assert (tmp_path / "out" / "cup" / "received").read_bytes() == cup.read_bytes()
     looked = execute(blender.script(HERE / "inside" / "look.py", told["blend"]))
     assert looked.returncode == 0, looked.stdout + looked.stderr

@@ -1,39 +1,20 @@
-"""Bring a finished mesh into a scene."""
+"""Make a mesh that arrived into an object of Blender's."""
 
 from __future__ import annotations
 
-import json
 from array import array
 
 import bpy
-from bpy.types import Context, Image, Material, Mesh, Object, Scene, ViewLayer
+from bpy.types import Image, Material, Mesh, Object
 
 from .core.glb import TexturedMesh
-from .core.job import Job
 
 
-def place(job: Job, scene: Scene, view_layer: ViewLayer) -> Object:
-    """Put a job's mesh at the 3D cursor, in a collection of its own, selected and active. No undo step."""
-    name = job.picture.rpartition(".")[0] or job.picture
-    assert job.mesh is not None
-    mesh = _mesh(job.mesh, name)
-    mesh.materials.append(_material(job.mesh, name))
-    body = bpy.data.objects.new(name, mesh)
-    body.location = scene.cursor.location
-    body["unocclude"] = json.dumps({"job": job.id, "spec": job.spec.to_json()})
-    collection = bpy.data.collections.new(f"Unocclude {name}")
-    scene.collection.children.link(collection)
-    collection.objects.link(body)
-    for other in view_layer.objects.selected:
-        other.select_set(False, view_layer=view_layer)
-    body.select_set(True, view_layer=view_layer)
-    view_layer.objects.active = body
-    return body
-
-
-def may_place(context: Context) -> bool:
-    """Whether the mesh may come in now: nobody is inside an edit mode, and nothing renders from the data."""
-    return context.mode == "OBJECT" and not bpy.app.is_job_running("RENDER")
+def make_body(textured: TexturedMesh, name: str) -> Object:
+    """The mesh as an object with its material, in no scene yet."""
+    mesh = _mesh(textured, name)
+    mesh.materials.append(_material(textured, name))
+    return bpy.data.objects.new(name, mesh)
 
 
 def _mesh(textured: TexturedMesh, name: str) -> Mesh:

@@ -1,0 +1,91 @@
+"""Masks of what the artist points at, while clicking goes on: asked, waited for and decoded beside Blender."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..wire.errors import UnoccludeError
+from ..wire.protocol import Prompt
+from .link import with_cure
+from .png import read_mask
+from .silhouette import spans
+
+if TYPE_CHECKING:
+    from ..wire.clicks import ClickAnswer, Clicks
+
+MOST_ROWS = 800
+"""Of rectangles that a mask is drawn with."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The answer to the click of this number: which rectangles of the picture's unit square belong to the object (left,
+    bottom, right, top), or why there are none; neither where the backend only got ready."""
+
+    number: int
+    rectangles: list[tuple[float, float, float, float]] = field(default_factory=list)
+    error: UnoccludeError | None = None
+
+
+class Masks:
+    """Belongs to the main thread; nothing but `close` waits. Threads start with the first `ask`."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self._home = home
+        self._clicks: Clicks | None = None
+        self._answers: queue.SimpleQueue[Mask] = queue.SimpleQueue()
+        self._asked = self._seen = 0
+        self._newest: Mask | None = None
+
+    def ask(self, picture: bytes, prompt: Prompt | None, profile: str) -> int:
+        """Ask for a mask, or with None to get ready for this picture; return the click's number, see `Clicks.ask`."""
+        if self._clicks is None:
+            from ..wire.clicks import Clicks
+
+            self._clicks = Clicks(self._home)
+        self._asked = self._clicks.ask(picture, prompt, profile)
+        return self._asked
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the newest click has no answer yet."""
+        return self._asked > (self._newest.number if self._newest else 0)
+
+    def newest(self) -> Mask | None:
+        """The newest answer so far. It may belong to an older click than the newest."""
+        answer = self._clicks.answer() if self._clicks else None
+        if answer is not None and answer.number > self._seen:
+            self._seen = answer.number
+            threading.Thread(target=self._decode, args=[answer], name="unocclude-mask", daemon=True).start()
+        while not self._answers.empty():
+            mask = self._answers.get_nowait()
+            if self._newest is None or mask.number > self._newest.number:
+                self._newest = mask
+        return self._newest
+
+    def close(self) -> None:
+        if self._clicks is not None:
+            self._clicks.close()
+
+    def _decode(self, answer: ClickAnswer) -> None:
+        self._answers.put(_decoded(answer))
+
+
+def _decoded(answer: ClickAnswer) -> Mask:
+    if answer.part is None:
+        return Mask(answer.number, error=answer.error)
+    try:
+        silhouette, width, height = read_mask(answer.part.mask)
+    except Exception as error:
+        return Mask(answer.number, error=with_cure(error))
+    return Mask(
+        answer.number,
+        [
+            (left / width, 1 - bottom / height, right / width, 1 - top / height)
+            for left, top, right, bottom in spans(silhouette, MOST_ROWS)
+        ],
+    )

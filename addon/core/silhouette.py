@@ -1,0 +1,62 @@
+"""How well a mesh, seen through a camera, covers a mask. Plain Python: some builds of Blender have no numpy.
+
+A row of pixels is one whole number; bit x stands for the pixel in column x. That makes filling and comparing quick.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from math import ceil, floor
+from typing import TypeAlias
+
+Silhouette: TypeAlias = "list[int]"
+"""One whole number per row, top row first."""
+
+
+def draw(places: Sequence[tuple[float, float]], corners: array[int], width: int, height: int) -> Silhouette:
+    """The silhouette of triangles. `places` are the vertices in pixels, x right, y down from the top left corner,
+    `corners` three of them per triangle. A pixel belongs to a triangle that its centre lies in."""
+    rows = [0] * height
+    for a, b, c in zip(corners[0::3], corners[1::3], corners[2::3], strict=True):
+        (ax, ay), (bx, by), (cx, cy) = triangle = sorted((places[a], places[b], places[c]), key=lambda place: place[1])
+        first, last = max(0, ceil(ay - 0.5)), min(height - 1, floor(cy - 0.5))
+        for row in range(first, last + 1):
+            y = row + 0.5
+            long_edge = ax + (cx - ax) * (y - ay) / (cy - ay)
+            if y < by:
+                short_edge = ax + (bx - ax) * (y - ay) / (by - ay)
+            elif cy > by:
+                short_edge = bx + (cx - bx) * (y - by) / (cy - by)
+            else:
+                short_edge = triangle[1][0]
+            left, right = (long_edge, short_edge) if long_edge < short_edge else (short_edge, long_edge)
+            start, end = max(0, ceil(left - 0.5)), min(width - 1, floor(right - 0.5))
+            if start <= end:
+                rows[row] |= (2 << end) - (1 << start)
+    return rows
+
+
+def intersection_over_union(one: Silhouette, other: Silhouette) -> float:
+    """Of two silhouettes of the same height: 1 where they are the same, 0 where they have nothing in common."""
+    union = sum(_count(a | b) for a, b in zip(one, other, strict=True))
+    return sum(_count(a & b) for a, b in zip(one, other, strict=True)) / union if union else 0.0
+
+
+def spans(silhouette: Silhouette, most_rows: int) -> list[tuple[int, int, int, int]]:
+    """Rectangles (left, top, right, bottom) in pixels, edges at whole numbers, that cover the silhouette: the runs of
+    its rows. Of a higher one, only so many rows are looked at."""
+    step = -(-len(silhouette) // most_rows)
+    runs = []
+    for top in range(0, len(silhouette), step):
+        bits = f"{silhouette[top]:b}"[::-1] + "0"
+        left = bits.find("1")
+        while left >= 0:
+            right = bits.find("0", left)
+            runs.append((left, top, right, min(top + step, len(silhouette))))
+            left = bits.find("1", right)
+    return runs
+
+
+def _count(row: int) -> int:
+    return bin(row).count("1")

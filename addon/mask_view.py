@@ -1,0 +1,185 @@
+"""The mask of what the artist points at, over the picture, a moment after each click.
+
+What is drawn asks for it: whatever changed the prompt (a click, undo, a script), `see` notices.
+"""
+
+from __future__ import annotations
+
+import bpy
+import gpu
+from bpy.app.handlers import persistent
+from bpy.types import Context, Image
+from gpu_extras.batch import batch_for_shader
+
+from . import jobs
+from .core.backend import find_python
+from .core.masks import Mask, Masks
+from .picture import picture_file
+from .redraw import redraw
+from .wire.errors import ServerUnavailableError, UnoccludeError
+from .wire.protocol import Prompt
+
+TICK = 0.02
+"""Seconds between two looks at the answers while one is awaited."""
+COLOUR = (0.1, 0.55, 1.0, 0.4)
+
+
+class MaskView:
+    """One picture's mask. Names and values only, no references into Blender's data."""
+
+    def __init__(self) -> None:
+        self.masks = Masks()
+        self.wanted: tuple[str, Prompt] | None = None
+        """The image's name and its prompt as they are now."""
+        self.asked: tuple[str, Prompt] | None = None
+        self.number = 0
+        self.shown: Mask | None = None
+        self.error: UnoccludeError | None = None
+        self.starting = False
+        """Whether the backend is being started for this."""
+        self._picture: tuple[str, bytes] | None = None
+        self._batch: tuple[Mask, gpu.types.GPUBatch] | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self.starting or self.wanted != self.asked or self.masks.waiting
+
+    def picture(self, image: Image) -> bytes:
+        """The image's file. The same object while one is pointing at it, so that it is sent once."""
+        if self._picture is None or self._picture[0] != image.name:
+            self._picture = image.name, picture_file(image)
+        return self._picture[1]
+
+    def forget_picture(self) -> None:
+        """Its pixels may be others by the next time."""
+        self._picture = None
+
+    def batch(self, mask: Mask) -> gpu.types.GPUBatch:
+        """What to draw, in the picture's unit square."""
+        if self._batch is None or self._batch[0] is not mask:
+            shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+            corners: list[tuple[float, float, float]] = []
+            triangles: list[tuple[int, int, int]] = []
+            for left, bottom, right, top in mask.rectangles:
+                first = len(corners)
+                corners += [(left, bottom, 0.0), (right, bottom, 0.0), (right, top, 0.0), (left, top, 0.0)]
+                triangles += [(first, first + 1, first + 2), (first, first + 2, first + 3)]
+            self._batch = mask, batch_for_shader(shader, "TRIS", {"pos": corners}, indices=triangles)
+        return self._batch[1]
+
+
+view = MaskView()
+
+
+def see(image: Image) -> None:
+    """Notice the prompt on the image that is being pointed at. Quick enough to be called from drawing."""
+    prompt = image.unocclude.prompt()
+    if view.wanted != (image.name, prompt):
+        view.wanted = image.name, prompt
+        watch()
+
+
+def get_ready(context: Context, image: Image) -> None:
+    """Have the backend look at the image before the first click, so that its mask comes as fast as the others."""
+    view.forget_picture()
+    view.number = view.masks.ask(view.picture(image), None, context.scene.unocclude.profile)
+    watch()
+
+
+def draw(context: Context, image: Image) -> None:
+    """Over the image, in an Image Editor's region."""
+    mask = view.shown
+    if mask is None or not mask.rectangles or view.asked is None or view.asked[0] != image.name:
+        return
+    region = context.region.view2d
+    left, bottom = region.view_to_region(0, 0, clip=False)
+    right, top = region.view_to_region(1, 1, clip=False)
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    with gpu.matrix.push_pop():
+        gpu.matrix.translate((left, bottom))
+        gpu.matrix.scale((right - left, top - bottom))
+        gpu.state.blend_set("ALPHA")
+        shader.bind()
+        shader.uniform_float("color", COLOUR)
+        view.batch(mask).draw(shader)
+        gpu.state.blend_set("NONE")
+
+
+def watch() -> None:
+    if not bpy.app.timers.is_registered(tick):
+        bpy.app.timers.register(tick, first_interval=0.0, persistent=True)
+
+
+def tick() -> float | None:
+    """Ask what is to be asked, take in what was answered. Returns the seconds until the next look."""
+    if view.starting and not jobs.session.expects_news:
+        _backend_has_started()
+    if not view.starting and view.wanted != view.asked:
+        _ask()
+    mask = view.masks.newest()
+    if mask is not None and mask.number == view.number and mask is not view.shown:
+        _take(mask)
+        redraw()
+    return TICK if view.busy else None
+
+
+def _ask() -> None:
+    assert view.wanted is not None
+    name, prompt = view.asked = view.wanted
+    image = bpy.data.images.get(name)
+    if image is None or (not prompt.points and prompt.box is None):
+        view.shown = view.error = None
+        view.number = 0
+        view.forget_picture()
+        redraw()
+        return
+    try:
+        view.number = view.masks.ask(view.picture(image), prompt, bpy.context.scene.unocclude.profile)
+    except UnoccludeError as error:
+        view.error = error
+
+
+def _take(mask: Mask) -> None:
+    if isinstance(mask.error, ServerUnavailableError):
+        _start_backend()
+        return
+    view.error = mask.error
+    view.shown = mask
+
+
+def _start_backend() -> None:
+    view.number = 0
+    try:
+        jobs.session.start_backend(find_python(jobs.preferences().python))
+    except UnoccludeError as error:
+        view.error = error
+        return
+    view.starting = True
+    jobs.watch()
+
+
+def _backend_has_started() -> None:
+    view.starting = False
+    view.error = jobs.session.backend_error
+    if view.error is None:
+        view.asked = None  # ask again
+
+
+@persistent
+def _another_file_was_opened(*_: object) -> None:
+    global view
+    view.masks.close()
+    view = MaskView()
+
+
+def register() -> None:
+    bpy.app.handlers.load_post.append(_another_file_was_opened)
+
+
+def unregister() -> None:
+    global view
+    bpy.app.handlers.load_post.remove(_another_file_was_opened)
+    if bpy.app.timers.is_registered(tick):
+        bpy.app.timers.unregister(tick)
+    view.masks.close()
+    view = MaskView()
