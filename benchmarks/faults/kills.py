@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tests" / "faults")]
 
 from backend_process import Backend  # noqa: E402
+from processes import children, command  # noqa: E402
 from staged_pipeline import results  # noqa: E402
 from unocclude.client import Client  # noqa: E402
 from unocclude.errors import ServerUnavailableError, UnoccludeError  # noqa: E402
@@ -120,17 +121,17 @@ class Killer:
         return 1 if bad else 0
 
     def start_client(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, __file__, "--client", "--home", str(self.home), *(["--real"] if self.real else [])]
-        return subprocess.Popen(command)
+        options = ["--client", "--home", str(self.home), *(["--real"] if self.real else [])]
+        return subprocess.Popen([sys.executable, __file__, *options])
 
     def kill_worker(self) -> bool:
         """Whether there was one to kill: a child of the broker."""
         assert self.backend.process is not None
         broker = self.backend.process.pid
-        for child in Path(f"/proc/{broker}/task/{broker}/children").read_text().split():
+        for child in children(broker):
             with suppress(OSError):
-                if b"unocclude.server.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    os.kill(int(child), signal.SIGKILL)
+                if "unocclude.server.worker" in command(child):
+                    os.kill(child, signal.SIGKILL)
                     return True
         return False
 

@@ -1,0 +1,96 @@
+"""Many small jobs one after the other: does anything grow? And how quick is the broker?
+
+    python benchmarks/faults/soak.py --jobs 2000
+
+Prints memory and file descriptors of the broker and of the worker after the first tenth of the jobs and at the end,
+the round trip of an empty request, the time until a picture of 3840 x 2160 pixels is acknowledged, and the broker's own
+time per job. Needs /proc, so Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tests" / "faults")]
+
+from backend_process import Backend  # noqa: E402
+from processes import children, command, cpu_seconds, descriptors, memory  # noqa: E402
+from unocclude.client import Client  # noqa: E402
+from unocclude.protocol import JobSpec  # noqa: E402
+
+ROUND_TRIPS = 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=2000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        backend = Backend(Path(home)).start()
+        assert backend.process is not None
+        broker = backend.process.pid
+        with backend.client() as client:
+            trips = sorted(timed(client.ping) for _ in range(ROUND_TRIPS))
+            slow = trips[-ROUND_TRIPS // 100]
+            print(f"{'empty request':<28}{statistics.median(trips):.2f} ms median, {slow:.2f} ms p99")
+            picture = photograph(3840, 2160)
+            acknowledged = [timed(lambda: client.submit(JobSpec(), b"steps=1", mask=picture)) for _ in range(5)]
+            print(
+                f"{f'{len(picture) / 1e6:.1f} MB acknowledged':<28}{statistics.median(acknowledged):.0f} ms median of 5"
+            )
+            soak(client, broker, options.jobs)
+        backend.stop()
+
+
+def soak(client: Client, broker: int, count: int) -> None:
+    before: dict[str, tuple[int, int]] = {}
+    used = began = 0.0
+    for number in range(count):
+        client.wait(client.submit(JobSpec(seed=number), b"steps=3"))
+        if number + 1 == count // 10:
+            before = taken(broker)
+            used, began = cpu_seconds(broker), time.monotonic()
+    rest = count - count // 10
+    print(f"{'jobs':<28}{count}, {1000 * (time.monotonic() - began) / rest:.0f} ms each")
+    print(f"{'broker, own time per job':<28}{1000 * (cpu_seconds(broker) - used) / rest:.1f} ms")
+    for name, (kib, open_files) in taken(broker).items():
+        growth = 100 * (kib / before[name][0] - 1)
+        print(
+            f"{name:<28}{before[name][0]} to {kib} KiB ({growth:+.1f} %), {before[name][1]} to {open_files} descriptors"
+        )
+
+
+def taken(broker: int) -> dict[str, tuple[int, int]]:
+    """KiB and descriptors of the broker and its worker."""
+    (worker,) = (pid for pid in children(broker) if "server.worker" in command(pid))
+    return {name: (memory(pid), descriptors(pid)) for name, pid in (("broker", broker), ("worker", worker))}
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Milliseconds."""
+    began = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - began)
+
+
+def photograph(width: int, height: int) -> bytes:
+    """A JPEG of about the size that a camera's has."""
+    noise = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    main()
