@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unocclude.models.profiles import Models
 
 PRESETS = ("fast", "balanced", "quality")
-EVALUATIONS = ("completion", "surface")
+EVALUATIONS = ("completion", "elevation", "surface")
 TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views", "all")
 
 
@@ -97,6 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="also write the table as JSON, and pictures")
     evaluate.set_defaults(run=_evaluate)
+
+    bench = commands.add_parser("bench", help="seconds and memory of each stage's network on this machine")
+    bench.add_argument("profile")
+    bench.add_argument("--random-weights", action="store_true", required=True, help="no download; the only way there is")
+    bench.add_argument("--device", default="auto")
+    bench.add_argument("--whole", action="store_true", default=None, help="stages as in a job (default on a GPU)")
+    bench.add_argument("--out", type=Path, metavar="DIR", help="also write bench.md and bench.json")
+    bench.set_defaults(run=_bench)
 
     train = commands.add_parser("train", help="make training data, train a bundled model")
     train.add_argument("what", choices=TRAINABLE)
@@ -238,9 +246,16 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from unocclude.evaluation import completion, surface
+    from unocclude.evaluation import completion, elevation, surface
 
-    {"completion": completion.evaluate, "surface": surface.evaluate}[options.suite](options.data, options.out)
+    suites = {"completion": completion.evaluate, "elevation": elevation.evaluate, "surface": surface.evaluate}
+    suites[options.suite](options.data, options.out)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from unocclude.bench import bench
+
+    bench(options.profile, options.device, options.out, options.whole)
 
 
 def _train(options: argparse.Namespace) -> None:

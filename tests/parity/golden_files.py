@@ -29,6 +29,17 @@ ANYTHING = re.compile(".*")
 """Accepts all tensors of a checkpoint that are not used."""
 STABLE_DIFFUSION = ScheduleConfig("scaled_linear", "epsilon")
 
+NETWORKS = 1e-4
+"""Of the largest expected value: UNets, autoencoders, volumes, depth attention."""
+IMAGE_ENCODER = 1e-5
+"""Of the largest expected value."""
+TRAJECTORY = 1e-3
+"""Of the largest expected value: states of a sampler."""
+TABLES = 1e-6
+"""Absolute: schedules, cameras, preprocessed pixels."""
+STORED_AS_HALF = 2e-3
+"""Absolute, for values about 1 that were stored in half precision."""
+
 
 class Golden:
     """One folder of golden files. Stored halves are exact and come back as float32."""
@@ -89,6 +100,8 @@ def pix2gestalt_config(golden: Golden) -> Pix2GestaltConfig:
 def syncdreamer_config(golden: Golden, state: dict[str, Tensor]) -> SyncDreamerConfig:
     config = golden.json("manifest_diffusion")["config"]
     widths = tuple(config["mc"] * m for m in config["mult"])
+    view_width = len(state["spatial_volume.target_encoder.init_conv.bias"])
+    time_width = len(state["time_embed.0.bias"])
     vae, clip = golden.tensors("vae_tiny"), golden.tensors("clip_tiny")
     vae_width = len(vae["first_stage_model.encoder.conv_in.bias"])
     patch = clip["clip_image_encoder.model.visual.conv1.weight"].shape[-1]
@@ -108,9 +121,16 @@ def syncdreamer_config(golden: Golden, state: dict[str, Tensor]) -> SyncDreamerC
             224, patch, config["clip_w"], config["clip_l"], config["clip_w"] // 64, joined - 4, antialias=False
         ),
         schedule=STABLE_DIFFUSION,
-        volumes=VolumeConfig(32, 32, 48, 16, volume_widths, volume_widths, 256, pixel_centre=0.0),
+        volumes=VolumeConfig(32, 32, 48, view_width, volume_widths, volume_widths, time_width, pixel_centre=0.0),
         condition_dropout=0.05,
     )
+
+
+def cases(stored: dict[str, Tensor], ending: str) -> list[str]:
+    """Beginnings of the names with this ending: what the files hold decides what is tested."""
+    found = sorted(name.removesuffix(ending) for name in stored if name.endswith(ending))
+    assert found, ending
+    return found
 
 
 def within(found: Tensor, expected: Tensor, fraction: float) -> bool:

@@ -7,15 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from golden_files import Golden, to_pictures, within
+from golden_files import NETWORKS, Golden, to_pictures, within
 from unocclude.cameras import AZIMUTHS, TARGET_ELEVATION, target_cameras, world_to_camera
 from unocclude.models.image_encoder import ImageEncoder
 from unocclude.models.pix2gestalt import CompletionCondition, Pix2Gestalt
 from unocclude.models.samplers import DDIM
-from unocclude.models.syncdreamer import SyncDreamer
+from unocclude.models.syncdreamer import SyncDreamer, ViewCondition
 from unocclude.models.volumes import Volumes
 
-NETWORKS = 2e-4
 BLATANT = 100 * NETWORKS
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -32,6 +31,21 @@ def test_standardised_latents_in_the_condition(completion: Pix2Gestalt, pix2gest
     stored = pix2gestalt_golden.tensors("vae")
     found = completion.autoencoder.encode(to_pictures(stored["rect_image_u8"]))
     assert not within(found, stored["rect_mode"], BLATANT)
+
+
+def test_standardised_latents_in_the_condition_of_views(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
+    stored, source = syncdreamer_golden.tensors("wrapper"), syncdreamer_golden.tensors("unet")
+    volumes = {side: source[f"source.{side}"] for side in synthesis.volumes.sides}
+    found = synthesis.denoise_views(
+        stored["x"], stored["timesteps"], ViewCondition(stored["x_concat"], stored["clip_embed"], volumes)
+    )
+    assert not within(found, stored["forward"], BLATANT)
+
+
+def test_latents_decoded_at_the_wrong_scale(completion: Pix2Gestalt, pix2gestalt_golden: Golden) -> None:
+    stored = pix2gestalt_golden.tensors("vae")
+    found = completion.autoencoder.kl.decode(stored["rect_latent_scaled"]).sample
+    assert not within(found, stored["rect_decode_first_stage"], BLATANT)
 
 
 def test_picture_and_mask_exchanged(completion: Pix2Gestalt, pix2gestalt_golden: Golden) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from golden_files import Golden, to_pictures
+from golden_files import Golden, to_pictures, within
 from torch import Tensor
 from unocclude.models import checkpoints
 from unocclude.models.pix2gestalt import Pix2Gestalt
@@ -36,6 +36,9 @@ def loss_of_recorded_step(model: Pix2Gestalt, stored: dict[str, Tensor]) -> Tens
     assert (z - stored["z"]).abs().max() < LATENTS
     assert (condition.latents - stored["c_concat"]).abs().max() < LATENTS
     assert (condition.context - stored["c_crossattn"]).abs().max() < LATENTS
+    noisy = model.schedule.add_noise(z, stored["noise"], stored["t"])
+    assert within(noisy, stored["x_noisy"], LATENTS)
+    assert within(model.denoise(noisy, stored["t"], condition), stored["eps_pred"], LATENTS)
     losses = model.denoising_losses(z, condition, stored["t"], stored["noise"])
     assert (losses - stored["loss_per_sample"]).abs().max() < LOSS
     return losses.mean()
@@ -57,6 +60,10 @@ def test_training_step(raw_completion: Pix2Gestalt, completion: Pix2Gestalt, pix
     gradients = {key.removeprefix("grad/"): t for key, t in stored.items() if key.startswith("grad/")}
     for key, expected in gradients.items():
         assert (by_key[key].grad - expected).abs().max() < GRADIENTS, key
+    for part, group in (("unet", unet), ("cc_projection", projection)):
+        norm = torch.stack([p.grad.norm() for p in group if p.grad is not None]).norm().item()
+        wanted = meta["training"][f"grad_norm_{part}"]
+        assert abs(norm - wanted) < GRADIENTS * wanted
     optimizer.step()
     for key, expected in stored.items():
         if key.startswith("after/"):

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden_files import Golden, replay, within
+from golden_files import STABLE_DIFFUSION, TABLES, Golden, cases, replay, within
 from torch import Tensor
 from unocclude.models.samplers import DDIM
-from unocclude.models.schedule import NoiseSchedule, ScheduleConfig
+from unocclude.models.schedule import NoiseSchedule
 from unocclude.models.syncdreamer import InputCondition, SyncDreamer
 
-TABLES = 1e-6
 STATES = 5e-4
 SCALE = 0.18215
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
-@pytest.mark.parametrize("steps", [25, 50, 100, 200])
-def test_step_tables(steps: int, syncdreamer_golden: Golden) -> None:
+def test_step_tables(syncdreamer_golden: Golden) -> None:
     stored = syncdreamer_golden.tensors("ddim_tables")
-    sampler = DDIM.syncdreamer(NoiseSchedule(ScheduleConfig("scaled_linear", "epsilon")), steps)
-    assert list(sampler.timesteps)[::-1] == stored[f"{steps}.timesteps"].tolist()
-    assert (sampler.previous_alphas.flip(0) - stored[f"{steps}.alphas_prev"]).abs().max() < TABLES
-    assert (sampler.sigmas.flip(0) - stored[f"{steps}.sigmas"]).abs().max() < TABLES
+    for steps in cases(stored, ".timesteps"):
+        sampler = DDIM.syncdreamer(NoiseSchedule(STABLE_DIFFUSION), int(steps))
+        compare_tables(sampler, stored, f"{steps}.")
+        assert (sampler.directions.flip(0) - stored[f"{steps}.dir_coef"]).abs().max() < TABLES
+
+
+def compare_tables(sampler: DDIM, stored: dict[str, Tensor], prefix: str) -> None:
+    """The golden ones begin with the least noise."""
+    alphas = sampler.schedule.alphas_cumprod[list(sampler.timesteps)]
+    tables = {"alphas": alphas, "alphas_prev": sampler.previous_alphas, "sigmas": sampler.sigmas}
+    tables["sqrt_one_minus_alphas"] = (1 - alphas).sqrt()
+    for name, found in tables.items():
+        assert (found.flip(0) - stored[prefix + name]).abs().max() < TABLES, (prefix, name)
 
 
 @pytest.mark.parametrize("run", ["sampler_nocfg", "sampler_cfg"])
@@ -33,6 +40,7 @@ def test_trajectory(run: str, synthesis: SyncDreamer, syncdreamer_golden: Golden
     condition = InputCondition(stored["x_input"] / SCALE, stored["clip_embed"][:, 0], stored["elevation_rad"])
     sampler = DDIM.syncdreamer(synthesis.schedule, settings["ddim_num_steps"])
     assert sorted(sampler.timesteps) == sorted(stored["timesteps"].tolist())
+    compare_tables(sampler, stored, "ddim_")
     assert len(sampler.timesteps) == settings["actual_steps"]
     states: list[Tensor] = []
     predictions: list[Tensor] = []

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from golden_files import ANYTHING, Golden, within
-from torch import Tensor
+from golden_files import ANYTHING, NETWORKS, Golden, cases, within
+from torch import Tensor, nn
 from unocclude.models import checkpoints
 from unocclude.models.checkpoint_names import depth_transformer_name
 from unocclude.models.depth_attention import DepthAttention, DepthTransformer
 from unocclude.models.syncdreamer import InputCondition, SyncDreamer, ViewCondition
 
-NETWORKS = 2e-4
 SCALE = 0.18215
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -50,20 +50,36 @@ def volumes_of(stored: dict[str, Tensor]) -> dict[int, Tensor]:
 
 def test_unet(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
     stored = syncdreamer_golden.tensors("unet")
-    seen: list[Tensor] = []
+    seen: dict[str, Tensor] = {}
 
-    def watch(module: Any, inputs: Any, output: Tensor) -> None:
-        seen.append(output[:, :4, :4, :4])
+    def watch(name: str, module: Any, inputs: Any, output: Any) -> None:
+        seen[name] = (output[0] if isinstance(output, tuple) else output)[:, :4, :4, :4]
 
-    unet = synthesis.unet
-    hooks = [m.register_forward_hook(watch) for m in (unet.middle_depth, *unet.up_depth.values())]
-    found = unet(stored["x"], stored["timesteps"], stored["context"], volumes_of(stored))
+    blocks = blocks_of(synthesis)
+    hooks = [module.register_forward_hook(partial(watch, name)) for name, module in blocks.items()]
+    found = synthesis.unet(stored["x"], stored["timesteps"], stored["context"], volumes_of(stored))
     for hook in hooks:
         hook.remove()
     assert within(found, stored["out"], NETWORKS)
-    names = ["mid_cond", *(f"output_conditions.{i}" for i in range(9))]
-    for name, hidden in zip(names, seen, strict=True):
-        assert within(hidden, stored[f"hidden.{name}"], NETWORKS), name
+    expected = {name.removeprefix("hidden."): t for name, t in stored.items() if name.startswith("hidden.")}
+    assert seen.keys() == expected.keys()
+    for name, hidden in seen.items():
+        assert within(hidden, expected[name], NETWORKS), name
+
+
+def blocks_of(synthesis: SyncDreamer) -> dict[str, nn.Module]:
+    """By their official names, the modules that end each block of the UNet, and the depth attention after it."""
+    base = synthesis.unet.base
+    down, up = [base.conv_in], []
+    for block in base.down_blocks:
+        down += [*getattr(block, "attentions", block.resnets), *(block.downsamplers or [])]
+    for block in base.up_blocks:
+        layers = list(getattr(block, "attentions", block.resnets))
+        up += layers[:-1] + list(block.upsamplers or layers[-1:])
+    named = {f"input_blocks.{i}": module for i, module in enumerate(down)}
+    named |= {"mid_block": base.mid_block, "mid_cond": synthesis.unet.middle_depth}
+    named |= {f"output_blocks.{i}": module for i, module in enumerate(up)}
+    return named | {f"output_conditions.{i}": module for i, module in enumerate(synthesis.unet.up_depth.values())}
 
 
 def test_guidance(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
@@ -72,9 +88,9 @@ def test_guidance(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
     condition = ViewCondition(stored["x_concat"] / SCALE, stored["clip_embed"], volumes)
     found = synthesis.denoise_views(stored["x"], stored["timesteps"], condition)
     assert within(found, stored["forward"], NETWORKS)
-    for scale in (1.5, 2.0, 3.0):
-        found = synthesis.denoise_views(stored["x"], stored["timesteps"], condition, scale)
-        assert within(found, stored[f"cfg.{scale}"], NETWORKS)
+    for scale in [name.removeprefix("cfg.") for name in cases(stored, "") if name.startswith("cfg.")]:
+        found = synthesis.denoise_views(stored["x"], stored["timesteps"], condition, float(scale))
+        assert within(found, stored[f"cfg.{scale}"], NETWORKS), scale
 
 
 def test_view_conditions(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from golden_files import ANYTHING, Golden, within
+from golden_files import ANYTHING, NETWORKS, TABLES, Golden, within
 from torch import Tensor
-from unocclude.cameras import target_cameras
+from unocclude.cameras import intrinsics, target_cameras
 from unocclude.models import checkpoints
 from unocclude.models.checkpoint_names import volumes_name
 from unocclude.models.syncdreamer import SyncDreamer
 from unocclude.models.volumes import VolumeConfig, Volumes, volume_vertices
 
-NETWORKS = 2e-4
 GEOMETRY = 1e-5
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -50,6 +49,9 @@ def test_official_geometry(synthesis: SyncDreamer, syncdreamer_golden: Golden) -
     chosen = stored["target_index"][0]
     points = volumes.frustum_grid[chosen].permute(0, 4, 1, 2, 3) * 0.5
     assert within(points[:, :, ::8, ::4, ::4], stored["frustum_xyz.s"], GEOMETRY)
+    poses = torch.from_numpy(target_cameras()).float()[chosen]
+    depth = torch.einsum("vj,vjdyx->vdyx", poses[:, 2, :3], points) + poses[:, 2, 3, None, None, None]
+    assert within(depth[:, None, :, ::16, ::16], stored["frustum_depth.s"], GEOMETRY)
 
 
 def test_official_volumes(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
@@ -99,6 +101,14 @@ def small_volumes(golden: Golden, stored: dict[str, Tensor]) -> Volumes:
 def test_other_sizes(syncdreamer_golden: Golden) -> None:
     stored = syncdreamer_golden.tensors("volumes_small")
     volumes = small_volumes(syncdreamer_golden, stored)
+    config = syncdreamer_golden.json("manifest_diffusion")["config"]["vsn"]
+    assert (torch.from_numpy(intrinsics(config["img"])) - stored["Ks"]).abs().max() < TABLES * config["img"]
+    poses = torch.from_numpy(target_cameras()[config["view_ids"]])
+    assert (poses - stored["poses"]).abs().max() < TABLES
+    chosen = stored["target_index"].flatten()
+    points = volumes.frustum_grid[chosen].double() * 0.5
+    depth = torch.einsum("vdyxj,vj->vdyx", points, poses[chosen, 2, :3]) + poses[chosen, 2, 3, None, None, None]
+    assert within(depth.mean(dim=(2, 3)).unsqueeze(1), stored["frustum_depth"].double(), GEOMETRY)
     spatial = volumes.spatial(stored["x"], stored["t_embed"], stored["v_embed"])
     assert within(spatial, stored["spatial_volume"], NETWORKS)
     frustums = volumes.frustums(spatial, stored["t_embed"], stored["v_embed"], stored["target_index"])

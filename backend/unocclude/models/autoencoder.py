@@ -123,13 +123,14 @@ class Autoencoder(nn.Module):
 
 
 def is_background(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(..., H, W) from (..., H, W, 3): near white by pix2gestalt's rule, grey level above 250.
+    """(..., H, W) from (..., H, W, 3): near white by pix2gestalt's rule, grey level above 250."""
+    return np.asarray(grey_level(rgb) > 250)
 
-    The grey level is OpenCV's integer one, with the weights of red and blue exchanged as in the reference.
-    """
+
+def grey_level(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(..., H, W), 0 to 255: OpenCV's integer one, with the weights of red and blue exchanged as in the reference."""
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
-    grey = (3735 * red + 19235 * green + 9798 * blue + (1 << 14)) >> 15
-    return np.asarray(grey > 250)
+    return np.asarray((3735 * red + 19235 * green + 9798 * blue + (1 << 14)) >> 15)
 
 
 def remove_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

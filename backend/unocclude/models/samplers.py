@@ -71,6 +71,8 @@ class DDIM(Sampler):
         self.timesteps = ascending[:last][::-1]
         self.previous_alphas = previous[:last].flip(0)
         self.sigmas = sigmas[:last].flip(0)
+        # The bound only guards against rounding.
+        self.directions = (1 - self.previous_alphas - self.sigmas**2).clamp(min=1e-7).sqrt()
 
     @classmethod
     def pix2gestalt(cls, schedule: NoiseSchedule, steps: int, eta: float = 1.0) -> DDIM:
@@ -90,9 +92,8 @@ class DDIM(Sampler):
             prediction = denoise(x, t)
             x0 = self.schedule.x0(x, prediction, t)
             epsilon = self.schedule.epsilon(x, prediction, t)
-            previous, sigma = self.previous_alphas[i].to(x.device), self.sigmas[i].to(x.device)
-            # The bound only guards against rounding.
-            direction = (1 - previous - sigma**2).clamp(min=1e-7).sqrt()
+            tables = (self.previous_alphas, self.directions, self.sigmas)
+            previous, direction, sigma = (table[i].to(x.device) for table in tables)
             x = previous.sqrt() * x0 + direction * epsilon
             if self.noise_on_last_step or i + 1 < total:
                 x = x + sigma * noise(shape)
