@@ -6,7 +6,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from unocclude.models.profiles import Models
 
 PRESETS = ("fast", "balanced", "quality")
-EVALUATIONS = ("completion", "elevation", "surface")
+EVALUATIONS = ("completion", "elevation", "occlusion", "surface")
+"""Modules of unocclude.evaluation, each with `evaluate(data, out)`."""
 TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views", "all")
 
 
@@ -246,10 +249,9 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from unocclude.evaluation import completion, elevation, surface
-
-    suites = {"completion": completion.evaluate, "elevation": elevation.evaluate, "surface": surface.evaluate}
-    suites[options.suite](options.data, options.out)
+    with _training_extra():
+        suite = import_module(f"unocclude.evaluation.{options.suite}")
+    suite.evaluate(options.data, options.out)
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -259,9 +261,21 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from unocclude.training.run import run
+    with _training_extra():
+        from unocclude.training.run import run
 
     run(options.what, options.config)
+
+
+@contextmanager
+def _training_extra() -> Iterator[None]:
+    """Around imports that need what only training and evaluation need."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UnoccludeError(
+            f"This needs {error.name}, which is not installed.", "Install it with: pip install 'unocclude[train]'"
+        ) from error
 
 
 def _doctor(options: argparse.Namespace) -> None:

@@ -70,25 +70,25 @@ def evaluate(data: Path, out: Path | None) -> dict[str, float]:
 
 def _scene(folder: Path, models: Models) -> tuple[Row, Image]:
     image, visible = read_image(folder / "scene.png"), read_mask(folder / "visible_mask.png")
-    own = folder / "amodal_mask.png"
-    truth = read_mask(own if own.exists() else folder.parent / "amodal_mask.png")
+    truth = truth_of(folder)
     click = json.loads((folder / "point.json").read_text())
-    completions, crop = _imagined(image, visible, models)
+    completions, crop = imagined(image, visible, models)
     amodal = amodal_mask(completions, visible, crop)
     try:
         clicked = (
             Segmenter(models.segmenter(), models.device).embed(image).mask(Prompt(points=((click["x"], click["y"]),)))
         )
-        from_click = _iou(amodal_mask(*_with_mask(image, clicked, models)), truth)
-        click_iou = _iou(clicked, visible)
+        from_click = iou(amodal_mask(*_with_mask(image, clicked, models)), truth)
+        click_iou = iou(clicked, visible)
     except InputError:  # the click found nothing
         clicked, from_click, click_iou = np.zeros_like(visible), 0.0, 0.0
-    whole = None if own.exists() else np.asarray(PilImage.open(folder.parent / "whole.png"))
+    moved = (folder / "amodal_mask.png").exists()  # then the object is not where it is in whole.png
+    whole = None if moved else np.asarray(PilImage.open(folder.parent / "whole.png"))
     row = Row(
         f"{folder.parent.name}/{folder.name}",
-        _iou(visible, truth),
-        _iou(amodal, truth),
-        max(_iou(amodal_mask([c], visible, crop), truth) for c in completions),
+        iou(visible, truth),
+        iou(amodal, truth),
+        max(iou(amodal_mask([c], visible, crop), truth) for c in completions),
         float("nan") if whole is None else _hidden_psnr(completions, crop, whole, truth & ~visible),
         click_iou,
         from_click,
@@ -96,7 +96,14 @@ def _scene(folder: Path, models: Models) -> tuple[Row, Image]:
     return row, _strip(image, visible, amodal, truth, clicked, completions)
 
 
-def _imagined(image: Image, visible: Mask, models: Models) -> tuple[list[Completion], Crop]:
+def truth_of(scene: Path) -> Mask:
+    """(H, W): the true amodal mask; that of the object's own picture unless the scene has another."""
+    own = scene / "amodal_mask.png"
+    return read_mask(own if own.exists() else scene.parent / "amodal_mask.png")
+
+
+def imagined(image: Image, visible: Mask, models: Models) -> tuple[list[Completion], Crop]:
+    """SAMPLES completions as the profile makes them."""
     crop = crop_around(visible)
     profile = models.profile
     completions = complete(
@@ -113,23 +120,23 @@ def _imagined(image: Image, visible: Mask, models: Models) -> tuple[list[Complet
 
 
 def _with_mask(image: Image, visible: Mask, models: Models) -> tuple[list[Completion], Mask, Crop]:
-    completions, crop = _imagined(image, visible, models)
+    completions, crop = imagined(image, visible, models)
     return completions, visible, crop
 
 
-def _iou(a: Mask, b: Mask) -> float:
+def iou(a: Mask, b: Mask) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
 
 
 def _hidden_psnr(completions: list[Completion], crop: Crop, whole: Image, hidden: Mask) -> float:
     rows, columns = np.flatnonzero(hidden.any(axis=1)), np.flatnonzero(hidden.any(axis=0))
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    wanted = _on_white(whole)[box]
-    made = np.mean([_on_white(uncut(c.rgba, crop, hidden.shape))[box] for c in completions], axis=0)
+    wanted = on_white(whole)[box]
+    made = np.mean([on_white(uncut(c.rgba, crop, hidden.shape))[box] for c in completions], axis=0)
     return float(-10 * np.log10(max(((made - wanted) ** 2).mean(), 1e-10)))
 
 
-def _on_white(rgba: Image) -> np.ndarray:
+def on_white(rgba: Image) -> np.ndarray:
     alpha = rgba[..., 3:] / 255.0
     return rgba[..., :3] / 255.0 * alpha + 1 - alpha
 
@@ -146,7 +153,7 @@ def _strip(
     """Scene, clicked mask, amodal mask (green right, red missed, blue too much), completions."""
     compared = np.stack([truth & ~amodal, truth & amodal, amodal & ~truth], -1)
     tiles = [image, _grey(visible), _grey(clicked), 255 * compared.astype(np.uint8)]
-    tiles += [np.round(255 * _on_white(c.rgba)).astype(np.uint8) for c in completions]
+    tiles += [np.round(255 * on_white(c.rgba)).astype(np.uint8) for c in completions]
     square = Crop(0, 0, max(image.shape[:2]), size)
     return np.concatenate([cut(tile, Crop(0, 0, max(tile.shape[:2]), square.size)) for tile in tiles], axis=1)
 

@@ -111,11 +111,7 @@ def _measure(case: Case, preset: Preset) -> tuple[Row, TexturedMesh]:
 
 def _cases(data: Path) -> Iterator[Case]:
     for path in sorted((data / "objects").glob("*/targets.png")):
-        with PilImage.open(path) as strip:
-            views = np.array(strip.convert("RGBA")).reshape(VIEW_SIZE, -1, VIEW_SIZE, 4).swapaxes(0, 1)
-        azimuth = json.loads((path.parent / "meta.json").read_text())["camera"]["azimuth_deg"]
-        truth = _turned(_mesh(path.parent / "mesh.glb"), -azimuth)
-        yield Case(path.parent.name, ViewSet(np.ascontiguousarray(views)), truth)
+        yield object_case(path.parent)
     if (data / "true_mesh.obj").is_file():
         truth = _turned(_mesh(data / "true_mesh.obj"), SCAN_TURN)
         low, high = truth.bounds
@@ -123,6 +119,14 @@ def _cases(data: Path) -> Iterator[Case]:
         truth.apply_scale(1 / (high - low).max())
         for folder in sorted(data.glob("*_views")):
             yield Case(folder.name, load_views(folder)[0], truth)
+
+
+def object_case(folder: Path) -> Case:
+    """objects/NAME: the true views, and the true mesh turned so that the query's azimuth is 0."""
+    with PilImage.open(folder / "targets.png") as strip:
+        views = np.array(strip.convert("RGBA")).reshape(VIEW_SIZE, -1, VIEW_SIZE, 4).swapaxes(0, 1)
+    azimuth = json.loads((folder / "meta.json").read_text())["camera"]["azimuth_deg"]
+    return Case(folder.name, ViewSet(np.ascontiguousarray(views)), _turned(_mesh(folder / "mesh.glb"), -azimuth))
 
 
 def _mesh(path: Path) -> trimesh.Trimesh:
