@@ -2,7 +2,8 @@
 
 `b"steps=20 pause=0.05"` is so many steps of so many seconds. Words: `crash` (the process ends), `crash-once`,
 `raise` (an error for people), `fault` (an error of the program), `deaf` (never looks whether it was
-cancelled), `memory` (MemoryError), `big` (leaves a file of 3 MiB).
+cancelled), `spin=4` (works for so many seconds without telling), `memory` (MemoryError), `big` (leaves a file of
+3 MiB).
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept:
         raise MemoryError
     if "deaf" in words:
         time.sleep(600)
+    until = time.monotonic() + float(options.get("spin", 0))
+    while time.monotonic() < until:
+        pass
     for step in range(steps):
         time.sleep(pause)
         shade = np.full((64, 64, 3), step % 256, np.uint8)

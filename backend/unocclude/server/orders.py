@@ -47,10 +47,10 @@ class Orders:
         module, _, name = self.runner.partition(":")
         return getattr(importlib.import_module(module), name)
 
-    def connect(self) -> zmq.Socket[Any]:
-        """The child's line to its broker."""
+    def connect(self, name: str | None = None) -> zmq.Socket[Any]:
+        """The child's line to its broker, or a further one under another name."""
         socket = open_dealer(zmq.Context.instance(), self.connection)
-        socket.routing_id = self.name.encode()
+        socket.routing_id = (name or self.name).encode()
         socket.connect(self.connection.endpoint)
         return socket
 

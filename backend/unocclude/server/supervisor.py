@@ -16,7 +16,7 @@ from unocclude.server.auth import WORKERS, Gate, KeyPair
 from unocclude.server.estimate import Estimate
 from unocclude.server.jobs import JobStore, StoredJob
 from unocclude.server.sockets import PeerGone, Router
-from unocclude.server.worker import REPORTS
+from unocclude.server.worker import REPORTS, pulse_name
 from unocclude.server.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Supervisor:
         """Take one report of the worker."""
         name, frames = self.router.receive()
         worker = self._worker
-        if worker is None or name != worker.name.encode():
+        if worker is None or name.decode("utf-8", "replace") not in (worker.name, pulse_name(worker.name)):
             return  # the last words of a worker that was replaced
         try:
             report = decode(frames, REPORTS)
@@ -77,6 +77,8 @@ class Supervisor:
         if report.type == "ready":
             worker.started()
             self._false_starts = 0
+        elif report.type == "pulse":
+            worker.pulse(report.fields["cpu"])
         elif report.fields["job"] != worker.job:
             log.warning("the worker speaks of job %s, which it was not given", report.fields["job"])
         elif report.type == "progress":

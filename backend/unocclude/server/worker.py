@@ -9,6 +9,7 @@ import errno
 import io
 import shutil
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from unocclude.checks import a_list, an_object, or_none, text
+from unocclude.checks import a_list, an_object, number, or_none, text
 from unocclude.errors import Cancelled, UnoccludeError
 from unocclude.protocol import (
     PROGRESS,
@@ -48,6 +49,8 @@ STAGES_FOLDER = "stages"
 PROGRESS_INTERVAL = 0.1
 PREVIEW_INTERVAL = 0.5
 """Seconds; what comes faster is not sent, except a stage's last step."""
+PULSE_INTERVAL = 2.0
+"""Seconds between two notes of how much the process has worked."""
 PREVIEW_SIZE = 512
 """Pixels of a preview's longer side, at most."""
 
@@ -59,6 +62,7 @@ ORDERS: dict[str, Shape] = {
 }
 REPORTS: dict[str, Shape] = {
     "ready": Shape({}),
+    "pulse": Shape({"cpu": number(0, 1e12)}),
     "progress": Shape({**_JOB, **PROGRESS}, (0, 1)),
     "done": Shape({**_JOB, "artifacts": a_list}),
     "failed": Shape({**_JOB, "error": an_object}),
@@ -109,8 +113,26 @@ def encode_preview(preview: Image) -> bytes:
     return file.getvalue()
 
 
+def pulse_name(worker: str) -> str:
+    """The name under which a worker's pulse comes."""
+    return f"{worker}-pulse"
+
+
+def send_pulse(orders: Orders) -> None:
+    """Tell the broker for ever how much processor time this process has used: what works is slow, what does not hangs.
+
+    Runs in a thread of its own, and stays silent while native code holds the interpreter.
+    """
+    socket = orders.connect(pulse_name(orders.name))
+    while True:
+        with suppress(zmq.Again):
+            socket.send_multipart(encode("pulse", {"cpu": time.process_time()}), zmq.DONTWAIT)
+        time.sleep(PULSE_INTERVAL)
+
+
 def work(orders: Orders) -> None:
     """Run jobs until the broker goes."""
+    threading.Thread(target=send_pulse, args=(orders,), daemon=True).start()
     run_job: RunJob = orders.load_runner()
     home = Path(orders.home)
     blobs = BlobStore(home)

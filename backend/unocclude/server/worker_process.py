@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +11,13 @@ from unocclude.server.child_process import ChildProcess
 
 CANCEL_GRACE = 5.0
 """Seconds between the wish to cancel and the end by force."""
+IDLE_LIMIT = 300.0
+"""Seconds with neither progress nor work after which a worker counts as hung. Work is processor time; waiting for a GPU
+takes some too, because torch spins."""
 STALL_LIMIT = 1800.0
-"""Seconds without progress after which a worker counts as hung; a slow stage on a CPU does not."""
+"""Seconds without progress after which a worker counts as hung, however much it works."""
+WORKING_SHARE = 0.02
+"""Of a processor, from which on a worker counts as working."""
 
 
 class WorkerProcess(ChildProcess):
@@ -22,6 +28,9 @@ class WorkerProcess(ChildProcess):
         self.job: str | None = None
         self.stage = ""
         self._ending = False
+        self._cpu = 0.0
+        self._told = self._worked = time.monotonic()
+        """When the last pulse came, and when it was last seen to work."""
 
     @property
     def state(self) -> Literal["starting", "idle", "busy"]:
@@ -35,8 +44,19 @@ class WorkerProcess(ChildProcess):
     def advance(self, stage: str) -> None:
         """The job made progress. That does not help one that is expected to end."""
         self.stage = stage
+        self._worked = time.monotonic()
         if not self._ending:
             self.expect_within(STALL_LIMIT, f"made no progress for {STALL_LIMIT / 60:g} minutes")
+
+    def pulse(self, cpu: float) -> None:
+        """It told how many seconds of processor time it has used. One that cannot tell, because native code holds its
+        interpreter, is not taken for idle."""
+        now = time.monotonic()
+        if self.job is None or cpu - self._cpu >= WORKING_SHARE * (now - self._told):
+            self._worked = now
+        elif now - self._worked >= IDLE_LIMIT and not self._ending:
+            self.expect_within(0.0, f"neither worked nor made progress for {IDLE_LIMIT:g} s")
+        self._cpu, self._told = cpu, now
 
     def expect_end(self) -> None:
         """The job was cancelled; it has a little time to end by itself."""
