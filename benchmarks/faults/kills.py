@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -37,11 +38,14 @@ from unocclude.server.commands import DEFAULT_RUNNER  # noqa: E402
 
 VICTIMS = ("client", "broker", "worker")
 FEW_WAITING = 6
+WAITING_SHARE = 0.75
+"""Of the kills come when a worker is ready, so that jobs get anywhere; the others come at any moment."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="kill no longer than that")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", action="store_true", help="the bundled models instead of quick stages")
     parser.add_argument("--home", type=Path, help="default: a temporary folder")
@@ -50,7 +54,9 @@ def main() -> int:
     if options.client:
         submit_for_ever(options.home, options.real)
     with tempfile.TemporaryDirectory() as temporary:
-        return Killer(options.home or Path(temporary), options.real, options.seed).run(options.kills)
+        return Killer(options.home or Path(temporary), options.real, options.seed).run(
+            options.kills, 60 * options.minutes
+        )
 
 
 def order(number: int, real: bool) -> tuple[JobSpec, bytes]:
@@ -95,12 +101,14 @@ class Killer:
         self.rewritten = 0
         self.first: dict[tuple[int, str], bytes] = {}
 
-    def run(self, kills: int) -> int:
+    def run(self, kills: int, seconds: float) -> int:
         began = time.monotonic()
         self.backend.start()
         client = self.start_client()
         longest = 30.0 if self.real else 0.8
-        while sum(self.killed.values()) < kills:
+        while sum(self.killed.values()) < kills and time.monotonic() - began < seconds:
+            if self.random.random() < WAITING_SHARE:
+                self.wait_for_worker()
             time.sleep(self.random.uniform(0, longest))
             victim = self.random.choice(VICTIMS)
             if victim == "client":
@@ -119,6 +127,11 @@ class Killer:
         bad = self.report(began)
         self.backend.stop()
         return 1 if bad else 0
+
+    def wait_for_worker(self) -> None:
+        with self.backend.client() as client:
+            while client.status().worker not in ("idle", "busy"):
+                time.sleep(0.02)
 
     def start_client(self) -> subprocess.Popen[bytes]:
         options = ["--client", "--home", str(self.home), *(["--real"] if self.real else [])]
