@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
     provide_pyzmq()
-    session = Session(Link())
+    session = Session(Link(), Link())
     try:
         outcomes = [_outcome(session, request, run.out, run.backend) for request in run.requests]
     finally:
@@ -97,10 +97,10 @@ def _placed(job: Job, image: Path) -> tuple[Object, float | None]:
     scene = bpy.context.scene
     placed = place(job, scene, bpy.context.view_layer, bpy.data.images.load(str(image.resolve())))
     body = scene.objects[placed.body]
-    if placed.camera is None or job.result is None:
+    if placed.camera is None or job.result is None or job.imagined is None:
         return body, None
-    camera = seen_by(scene.objects[placed.camera], scene, body.matrix_world, job.result.camera.size)
-    return body, coverage_of(job.result, camera)
+    camera = seen_by(scene.objects[placed.camera], scene, body.matrix_world, job.imagined.size)
+    return body, coverage_of(job.result, job.imagined, camera)
 
 
 def _reconstruct(session: Session, request: Request, folder: Path, backend: str) -> Job:

@@ -18,7 +18,8 @@ from .placement import Placed, may_place, place, seen_by
 from .preferences import preferences
 from .properties import reference_image
 from .redraw import redraw
-from .wire.errors import UnoccludeError
+from .wire.errors import InputError, UnoccludeError
+from .wire.protocol import JobInfo
 
 TICK = 0.1
 """Seconds between two looks at the news while something is going on."""
@@ -26,7 +27,7 @@ BACKEND_AGE = 5.0
 """Seconds for which it is taken as known whether a backend runs."""
 UNDO_NAME = "Reconstruct Occluded Object"
 
-session = Session(Link())
+session = Session(Link(), Link())
 _backend_seen = 0.0
 
 
@@ -36,10 +37,40 @@ def reconstruct(context: Context) -> Job:
     settings.image = reference_image(context)
     active = context.view_layer.objects.active
     job = Job(settings.spec(), settings.image.name, context.scene.name, replaces=active.name if active else "")
-    folder = Path(bpy.app.tempdir) / "unocclude" / job.id
-    session.reconstruct(job, picture_file(settings.image), folder, python_or_reason(preferences().python))
-    watch()
+    _order(job, picture_file(settings.image))
     return job
+
+
+def go_on(context: Context, number: int) -> None:
+    """From one of the present job's completions to its mesh. Raises InputError where the image is gone."""
+    before = session.job
+    assert before is not None
+    image = bpy.data.images.get(before.picture)
+    if image is None:
+        raise InputError(f"The image {before.picture} is no longer in this file.", "Load it again.")
+    job = Job(before.chosen(number), before.picture, context.scene.name, replaces=before.replaces)
+    _order(job, picture_file(image))
+
+
+def attach(context: Context, info: JobInfo) -> None:
+    """To a job that the backend has already: follow it if it runs, bring in what it made."""
+    image = reference_image(context)
+    _order(Job(info.spec, image.name if image else "object", context.scene.name, id=info.job), None)
+
+
+def list_jobs() -> None:
+    session.list_jobs(_results())
+    watch()
+
+
+def _order(job: Job, picture: bytes | None) -> None:
+    session.reconstruct(job, picture, _results() / job.id, python_or_reason(preferences().python))
+    watch()
+
+
+def _results() -> Path:
+    """A folder for each job, until Blender ends."""
+    return Path(bpy.app.tempdir) / "unocclude"
 
 
 def bring_in(context: Context) -> None:
@@ -61,9 +92,9 @@ def _compare(job: Job, placed: Placed, scene: Scene) -> None:
     """Have it told how well the mesh covers the photograph through the camera, as both are in the scene now."""
     camera = placed.camera and scene.objects[placed.camera]
     job.camera = placed.camera
-    if camera and camera.data.type == "PERSP" and job.result is not None:
+    if camera and camera.data.type == "PERSP" and job.imagined is not None:
         world = scene.objects[placed.body].matrix_world
-        session.compare(seen_by(camera, scene, world, job.result.camera.size))
+        session.compare(seen_by(camera, scene, world, job.imagined.size))
 
 
 def start_backend() -> None:
@@ -136,4 +167,4 @@ def unregister() -> None:
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
     session.close()
-    session = Session(Link())
+    session = Session(Link(), Link())

@@ -6,10 +6,8 @@ What is drawn asks for it: whatever changed the prompt (a click, undo, a script)
 from __future__ import annotations
 
 import bpy
-import gpu
 from bpy.app.handlers import persistent
 from bpy.types import Context, Image
-from gpu_extras.batch import batch_for_shader
 
 from . import jobs
 from .core.backend import find_python
@@ -21,7 +19,6 @@ from .wire.protocol import Prompt
 
 TICK = 0.02
 """Seconds between two looks at the answers while one is awaited."""
-COLOUR = (0.1, 0.55, 1.0, 0.4)
 
 
 class MaskView:
@@ -38,7 +35,6 @@ class MaskView:
         self.starting = False
         """Whether the backend is being started for this."""
         self._picture: tuple[str, bytes] | None = None
-        self._batch: tuple[Mask, gpu.types.GPUBatch] | None = None
 
     @property
     def busy(self) -> bool:
@@ -53,19 +49,6 @@ class MaskView:
     def forget_picture(self) -> None:
         """Its pixels may be others by the next time."""
         self._picture = None
-
-    def batch(self, mask: Mask) -> gpu.types.GPUBatch:
-        """What to draw, in the picture's unit square."""
-        if self._batch is None or self._batch[0] is not mask:
-            shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-            corners: list[tuple[float, float, float]] = []
-            triangles: list[tuple[int, int, int]] = []
-            for left, bottom, right, top in mask.rectangles:
-                first = len(corners)
-                corners += [(left, bottom, 0.0), (right, bottom, 0.0), (right, top, 0.0), (left, top, 0.0)]
-                triangles += [(first, first + 1, first + 2), (first, first + 2, first + 3)]
-            self._batch = mask, batch_for_shader(shader, "TRIS", {"pos": corners}, indices=triangles)
-        return self._batch[1]
 
 
 view = MaskView()
@@ -86,23 +69,9 @@ def get_ready(context: Context, image: Image) -> None:
     watch()
 
 
-def draw(context: Context, image: Image) -> None:
-    """Over the image, in an Image Editor's region."""
-    mask = view.shown
-    if mask is None or not mask.rectangles or view.asked is None or view.asked[0] != image.name:
-        return
-    region = context.region.view2d
-    left, bottom = region.view_to_region(0, 0, clip=False)
-    right, top = region.view_to_region(1, 1, clip=False)
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    with gpu.matrix.push_pop():
-        gpu.matrix.translate((left, bottom))
-        gpu.matrix.scale((right - left, top - bottom))
-        gpu.state.blend_set("ALPHA")
-        shader.bind()
-        shader.uniform_float("color", COLOUR)
-        view.batch(mask).draw(shader)
-        gpu.state.blend_set("NONE")
+def mask_of(image: Image) -> Mask | None:
+    """The mask to draw over this image, if there is one."""
+    return view.shown if view.asked is not None and view.asked[0] == image.name else None
 
 
 def watch() -> None:

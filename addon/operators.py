@@ -1,7 +1,11 @@
 """What the panel's buttons do."""
 
+# Blender's properties are annotations that are no types.
+# mypy: disable-error-code="valid-type"
+
 from __future__ import annotations
 
+from bpy.props import IntProperty, StringProperty
 from bpy.types import Context, Operator
 
 from . import jobs
@@ -38,6 +42,79 @@ class UNOCCLUDE_OT_reconstruct(Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         redraw()
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_sample_again(Operator):
+    """Imagine the hidden part anew, with the next seed"""
+
+    bl_idname = "unocclude.sample_again"
+    bl_label = "Imagine Again"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return UNOCCLUDE_OT_reconstruct.poll(context)
+
+    def execute(self, context: Context) -> set[str]:
+        context.scene.unocclude.seed += 1
+        return UNOCCLUDE_OT_reconstruct.execute(self, context)
+
+
+class UNOCCLUDE_OT_choose(Operator):
+    """Make the mesh of this one"""
+
+    bl_idname = "unocclude.choose"
+    bl_label = "Make This One"
+
+    number: IntProperty(min=0, options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        job = jobs.session.job
+        return job is not None and job.imagined is not None and job.ended
+
+    def execute(self, context: Context) -> set[str]:
+        try:
+            jobs.go_on(context, self.number)
+        except UnoccludeError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_list_jobs(Operator):
+    """Show which jobs the backend has, also those from before Blender was started"""
+
+    bl_idname = "unocclude.list_jobs"
+    bl_label = "Show Jobs"
+
+    def execute(self, context: Context) -> set[str]:
+        jobs.list_jobs()
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_attach(Operator):
+    """Follow this job if it runs, and bring its mesh into the scene"""
+
+    bl_idname = "unocclude.attach"
+    bl_label = "Bring In"
+
+    job: StringProperty(options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if jobs.session.busy:
+            return _no(cls, "A reconstruction is under way")
+        return jobs.session.listed is not None
+
+    def execute(self, context: Context) -> set[str]:
+        listed = jobs.session.listed
+        info = next((info for info in listed.jobs if info.job == self.job), None) if listed else None
+        if info is None:
+            self.report({"ERROR"}, "That job is no longer known. Show the jobs again.")
+            return {"CANCELLED"}
+        jobs.attach(context, info)
         return {"FINISHED"}
 
 
@@ -137,6 +214,10 @@ def _no(operator: type[Operator], reason: str) -> bool:
 
 CLASSES = (
     UNOCCLUDE_OT_reconstruct,
+    UNOCCLUDE_OT_sample_again,
+    UNOCCLUDE_OT_choose,
+    UNOCCLUDE_OT_list_jobs,
+    UNOCCLUDE_OT_attach,
     UNOCCLUDE_OT_cancel,
     UNOCCLUDE_OT_bring_in,
     UNOCCLUDE_OT_look_through,

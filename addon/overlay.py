@@ -1,4 +1,4 @@
-"""Draw the mask, the points and the box over the picture in the Image Editor."""
+"""Draw the masks, the points and the box over the picture in the Image Editor."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import gpu
 from bpy.types import Context, SpaceImageEditor
 from gpu_extras.batch import batch_for_shader
 
-from . import mask_view
+from . import jobs, mask_view, shade
 from .core.prompt import Box, Point, place_of
 from .point_tool import TOOL, box_drawn
+from .shade import Colour
 
-Colour = tuple[float, float, float, float]
 POSITIVE: Colour = (0.15, 0.75, 0.25, 1.0)
 NEGATIVE: Colour = (0.9, 0.2, 0.15, 1.0)
 INK: Colour = (1.0, 1.0, 1.0, 1.0)
 RIM: Colour = (0.0, 0.0, 0.0, 0.8)
+VISIBLE: Colour = (0.1, 0.55, 1.0, 0.4)
+WHOLE: Colour = (1.0, 0.6, 0.1, 0.35)
 RADIUS = 8.0
 """Of a point's disc, in pixels of the screen at the normal size of Blender's interface."""
 
@@ -32,7 +34,12 @@ def draw() -> None:
         return
     if _is_pointing(context) and image == context.scene.unocclude.image:
         mask_view.see(image)
-    mask_view.draw(context, image)
+    job = jobs.session.job
+    if job is not None and job.imagined is not None and job.picture == image.name:
+        shade.draw(context.region, job.imagined.rectangles, WHOLE)
+    mask = mask_view.mask_of(image)
+    if mask is not None:
+        shade.draw(context.region, mask.rectangles, VISIBLE)
     view = context.region.view2d
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     scale = context.preferences.system.ui_scale
@@ -108,3 +115,4 @@ def unregister() -> None:
     if _handle is not None:
         SpaceImageEditor.draw_handler_remove(_handle, "WINDOW")
         _handle = None
+    shade.unregister()

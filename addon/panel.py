@@ -8,10 +8,13 @@ from bpy.types import Context, Image, Panel, SpaceImageEditor, UILayout, WindowM
 
 from . import jobs, mask_view
 from .core.job import Job, Phase
+from .cures import draw_error_with_cures
+from .gallery import draw_completions, draw_jobs
 from .operators import (
     UNOCCLUDE_OT_bring_in,
     UNOCCLUDE_OT_cancel,
     UNOCCLUDE_OT_dismiss,
+    UNOCCLUDE_OT_list_jobs,
     UNOCCLUDE_OT_look_through,
     UNOCCLUDE_OT_reconstruct,
     UNOCCLUDE_OT_start_backend,
@@ -23,7 +26,7 @@ from .point_tool import (
     UNOCCLUDE_OT_remove_point,
 )
 from .preferences import preferences
-from .text import draw_error, draw_text
+from .text import draw_text
 from .thumbnail import icon_of
 
 
@@ -62,6 +65,7 @@ class _Options(_Section):
         layout.prop(settings, "preset")
         layout.prop(settings, "profile")
         layout.prop(settings, "samples")
+        layout.prop(settings, "review")
         layout.prop(settings, "seed")
         layout.row(heading="Elevation").prop(settings, "estimate_elevation")
         if not settings.estimate_elevation:
@@ -85,6 +89,16 @@ class _Place(_Section):
             layout.prop(settings, "match_camera")
 
 
+class _Jobs(_Section):
+    bl_label = "Jobs"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context) -> None:
+        self.layout.operator(UNOCCLUDE_OT_list_jobs.bl_idname, icon="FILE_REFRESH")
+        if jobs.session.listed is not None:
+            draw_jobs(self.layout, jobs.session.listed, context)
+
+
 class _Backend(_Section):
     bl_label = "Backend"
     bl_options = {"DEFAULT_CLOSED"}
@@ -98,7 +112,7 @@ class _Backend(_Section):
         row.operator(UNOCCLUDE_OT_stop_backend.bl_idname if runs else UNOCCLUDE_OT_start_backend.bl_idname)
         layout.prop(preferences(), "python", text="Python")
         if jobs.session.backend_error is not None:
-            draw_error(layout, jobs.session.backend_error, context)
+            draw_error_with_cures(layout, jobs.session.backend_error, context)
 
 
 def _draw_points(layout: UILayout, image: Image, context: Context) -> None:
@@ -119,20 +133,25 @@ def _draw_points(layout: UILayout, image: Image, context: Context) -> None:
     if view.starting:
         draw_text(layout, "Starting the backend", context, icon="SORTTIME")
     elif view.error is not None:
-        draw_error(layout, view.error, context)
+        draw_error_with_cures(layout, view.error, context)
 
 
 def _draw_job(layout: UILayout, job: Job, context: Context) -> None:
     box = layout.box()
-    if job.phase is Phase.PLACED:
+    if job.phase is Phase.CHOOSING:
+        box.label(text=job.headline, icon="QUESTION")
+        draw_completions(box, job, context)
+    elif job.phase is Phase.PLACED:
         box.label(text=job.headline, icon="CHECKMARK")
         if job.coverage is not None:
             draw_text(box, f"It covers the object in the picture by {job.coverage:.0%}", context)
         box.operator(UNOCCLUDE_OT_look_through.bl_idname, icon="VIEW_CAMERA")
+        if job.imagined is not None and len(job.imagined.pictures) > 1:
+            draw_completions(box, job, context)
     elif job.phase is Phase.CANCELLED:
         box.label(text=job.headline, icon="CANCEL")
     elif job.error is not None:
-        draw_error(box, job.error, context)
+        draw_error_with_cures(box, job.error, context)
         box.operator(UNOCCLUDE_OT_dismiss.bl_idname)
     elif job.phase is Phase.ARRIVED:
         box.label(text=job.headline, icon="MESH_DATA")
@@ -175,6 +194,11 @@ class UNOCCLUDE_PT_image_editor_place(_Place, Panel):
     bl_parent_id = "UNOCCLUDE_PT_image_editor"
 
 
+class UNOCCLUDE_PT_image_editor_jobs(_Jobs, Panel):
+    bl_space_type = "IMAGE_EDITOR"
+    bl_parent_id = "UNOCCLUDE_PT_image_editor"
+
+
 class UNOCCLUDE_PT_image_editor_backend(_Backend, Panel):
     bl_space_type = "IMAGE_EDITOR"
     bl_parent_id = "UNOCCLUDE_PT_image_editor"
@@ -194,6 +218,11 @@ class UNOCCLUDE_PT_view_3d_place(_Place, Panel):
     bl_parent_id = "UNOCCLUDE_PT_view_3d"
 
 
+class UNOCCLUDE_PT_view_3d_jobs(_Jobs, Panel):
+    bl_space_type = "VIEW_3D"
+    bl_parent_id = "UNOCCLUDE_PT_view_3d"
+
+
 class UNOCCLUDE_PT_view_3d_backend(_Backend, Panel):
     bl_space_type = "VIEW_3D"
     bl_parent_id = "UNOCCLUDE_PT_view_3d"
@@ -203,10 +232,12 @@ CLASSES = (
     UNOCCLUDE_PT_image_editor,
     UNOCCLUDE_PT_image_editor_options,
     UNOCCLUDE_PT_image_editor_place,
+    UNOCCLUDE_PT_image_editor_jobs,
     UNOCCLUDE_PT_image_editor_backend,
     UNOCCLUDE_PT_view_3d,
     UNOCCLUDE_PT_view_3d_options,
     UNOCCLUDE_PT_view_3d_place,
+    UNOCCLUDE_PT_view_3d_jobs,
     UNOCCLUDE_PT_view_3d_backend,
 )
 

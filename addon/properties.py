@@ -145,8 +145,13 @@ class ReconstructionSettings(PropertyGroup):
         default=True,
     )
 
+    review: BoolProperty(
+        name="Choose the Completion",
+        description="Stop once the hidden part is imagined, and let me choose which of the samples becomes the mesh",
+    )
+
     def spec(self) -> JobSpec:
-        """The job that these choices and the image's points make."""
+        """The job that these choices and the image's prompt make."""
         return JobSpec(
             prompt=self.image.unocclude.prompt(),
             profile=self.profile,
@@ -154,6 +159,7 @@ class ReconstructionSettings(PropertyGroup):
             elevation=None if self.estimate_elevation else self.elevation,
             preset=self.preset,
             seed=self.seed,
+            to="complete" if self.review else "mesh",
         )
 
 

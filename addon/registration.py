@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import bpy
 
-from . import installation, jobs, mask_view, operators, overlay, panel, point_tool, preferences, properties, thumbnail
+from . import (
+    cures,
+    installation,
+    jobs,
+    mask_view,
+    operators,
+    overlay,
+    panel,
+    point_tool,
+    preferences,
+    properties,
+    thumbnail,
+)
 from .core.dependencies import provide_pyzmq
 
 _CLASSES = (
@@ -13,6 +25,7 @@ _CLASSES = (
     *point_tool.CLASSES,
     *operators.CLASSES,
     *installation.CLASSES,
+    *cures.CLASSES,
     *panel.CLASSES,
 )
 _PARTS = (properties, thumbnail, overlay, point_tool, panel, jobs, mask_view, installation)

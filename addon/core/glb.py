@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import struct
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from ..wire.errors import UnoccludeError
@@ -37,12 +39,14 @@ class TexturedMesh:
     """A triangle mesh in Blender's axes: z up, flat arrays ready for `foreach_set`.
 
     positions: x, y, z per vertex. Vertices that differ in nothing but their UV are one vertex here.
-    corners: three vertex indices per triangle. uvs: u, v per corner, v up.
+    corners: three vertex indices per triangle, all different; no two triangles have the same three.
+    starts: the index of each triangle's first corner. uvs: u, v per corner, v up.
     texture: the base colour picture, a PNG or JPEG file's bytes. roughness, metallic: in [0, 1].
     """
 
     positions: array[float]
     corners: array[int]
+    starts: array[int]
     uvs: array[float]
     texture: bytes
     roughness: float
@@ -66,11 +70,15 @@ def read(data: bytes) -> TexturedMesh:
     count = len(positions) // 3
     if len(indices) % 3 or len(uvs) != 2 * count or (indices and max(indices) >= count):
         raise MeshFormatError("The mesh's faces and vertices do not fit together.")
-    vertices, corners = _weld(_z_up(positions, node), indices)
+    if not all(map(isfinite, positions)):
+        raise MeshFormatError("The mesh has vertices that are nowhere.")
+    vertices, welded = _weld(_z_up(positions, node), indices)
+    kept = _sound_triangles(welded)
     return TexturedMesh(
         positions=vertices,
-        corners=corners,
-        uvs=_corner_uvs(uvs, indices),
+        corners=array("i", [welded[corner] for first in kept for corner in (first, first + 1, first + 2)]),
+        starts=array("i", range(0, 3 * len(kept), 3)),
+        uvs=_corner_uvs(uvs, [indices[corner] for first in kept for corner in (first, first + 1, first + 2)]),
         texture=bytes(_view(document, binary, view)),
         roughness=float(material.get("roughnessFactor", 1.0)),
         metallic=float(material.get("metallicFactor", 1.0)),
@@ -145,7 +153,22 @@ def _weld(positions: array[float], indices: array[int]) -> tuple[array[float], a
     return vertices, array("i", [welded[index] for index in indices])
 
 
-def _corner_uvs(uvs: array[float], indices: array[int]) -> array[float]:
+def _sound_triangles(corners: array[int]) -> list[int]:
+    """The first corner of each triangle that is one and comes for the first time.
+
+    So Blender need not look itself, which would take longer than all else that it does with the mesh.
+    """
+    seen: set[tuple[int, ...]] = set()
+    sound = []
+    for first in range(0, len(corners), 3):
+        triangle = tuple(sorted(corners[first : first + 3]))
+        if triangle[0] < triangle[1] < triangle[2] and triangle not in seen:
+            seen.add(triangle)
+            sound.append(first)
+    return sound
+
+
+def _corner_uvs(uvs: array[float], indices: Sequence[int]) -> array[float]:
     """One UV per corner; glTF's v points down, Blender's up."""
     corners = array("f", bytes(8 * len(indices)))
     corners[0::2] = array("f", [uvs[2 * index] for index in indices])

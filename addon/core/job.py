@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from uuid import uuid4
 
 from ..wire.errors import Cancelled, UnoccludeError
 from ..wire.protocol import STAGES, Event, JobSpec
-from .result import Result
+from .result import Imagined, Result
 
 
 class Phase(Enum):
@@ -18,20 +18,21 @@ class Phase(Enum):
     RUNNING = "Working"
     CANCELLING = "Cancelling"
     FETCHING = "Fetching the mesh"
+    CHOOSING = "Choose what it looks like"
     ARRIVED = "The mesh is ready"
     PLACED = "The mesh is in the scene"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
 
 
-_ENDED = {Phase.PLACED, Phase.FAILED, Phase.CANCELLED}
+_ENDED = {Phase.CHOOSING, Phase.PLACED, Phase.FAILED, Phase.CANCELLED}
 _NEXT: dict[Phase, set[Phase]] = {
-    Phase.SENDING: {Phase.STARTING, Phase.QUEUED, Phase.RUNNING},
+    Phase.SENDING: {Phase.STARTING, Phase.QUEUED, Phase.RUNNING, Phase.FETCHING},  # done before, where it is not new
     Phase.STARTING: {Phase.SENDING},
     Phase.QUEUED: {Phase.RUNNING, Phase.FETCHING},
     Phase.RUNNING: {Phase.QUEUED, Phase.FETCHING},  # back in the queue where the backend was started anew
     Phase.CANCELLING: {Phase.FETCHING},  # done before the wish arrived
-    Phase.FETCHING: {Phase.ARRIVED},
+    Phase.FETCHING: {Phase.ARRIVED, Phase.CHOOSING},
     Phase.ARRIVED: {Phase.PLACED},
 }
 _CANCELLABLE = {Phase.SENDING, Phase.STARTING, Phase.QUEUED, Phase.RUNNING}
@@ -67,6 +68,7 @@ class Job:
     phase: Phase = Phase.SENDING
     event: Event | None = None
     preview: bytes | None = None
+    imagined: Imagined | None = None
     result: Result | None = None
     coverage: float | None = None
     camera: str | None = None
@@ -91,9 +93,15 @@ class Job:
         if event.state in _PHASE_OF_STATE:
             self.enter(_PHASE_OF_STATE[event.state])
 
-    def arrive(self, result: Result) -> None:
-        self.enter(Phase.ARRIVED)
-        self.result = result
+    def arrive(self, imagined: Imagined, result: Result | None) -> None:
+        """With no result, the artist is to choose a completion that goes on."""
+        self.enter(Phase.FETCHING)
+        self.enter(Phase.CHOOSING if result is None else Phase.ARRIVED)
+        self.imagined, self.result = imagined, result
+
+    def chosen(self, number: int) -> JobSpec:
+        """What to order for the mesh of this completion: the same seed gives the same completions again."""
+        return replace(self.spec, choose=number, to="mesh")
 
     def fail(self, error: UnoccludeError) -> None:
         self.enter(Phase.CANCELLED if isinstance(error, Cancelled) else Phase.FAILED)
@@ -110,7 +118,7 @@ class Job:
     @property
     def fraction(self) -> float:
         """How much of the whole way is done, from 0 to 1; each stage counts the same."""
-        if self.phase in {Phase.FETCHING, Phase.ARRIVED, Phase.PLACED}:
+        if self.phase in {Phase.FETCHING, Phase.CHOOSING, Phase.ARRIVED, Phase.PLACED}:
             return 1.0
         if self.event is None or self.event.stage not in STAGES:
             return 0.0

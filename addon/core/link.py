@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..wire.connection import home_folder
 from ..wire.errors import Cancelled, ServerUnavailableError, UnoccludeError
-from ..wire.protocol import Event, JobSpec
+from ..wire.protocol import Event, JobInfo, JobSpec
 from . import result
 from .camera import PhotographCamera
 
@@ -29,6 +29,9 @@ TIMEOUT = 10.0
 """Seconds within which the backend answers a request."""
 LONGEST_GOODBYE = 12.0
 """Seconds that `close` waits at most: longer than any request; only a backend's start may take more."""
+LISTED = 12
+"""Jobs that are shown at most."""
+THUMBNAIL = "completion_00.png"
 REPORT_IT = "Please report it, with what you did."
 PYZMQ_CURE = "Install the add-on from its zip, which brings pyzmq, or install pyzmq for Blender's Python."
 
@@ -37,12 +40,13 @@ PYZMQ_CURE = "Install the add-on from its zip, which brings pyzmq, or install py
 class Order:
     """A job to be done. `picture` and `mask` are image files' bytes, `folder` is where the job's artifacts go.
 
-    `python` is the backend's Python, to start it with where none runs, or the reason why there is none.
+    `python` is the backend's Python, to start it with where none runs, or the reason why there is none. Without a
+    picture, the job is one that the backend has already.
     """
 
     job: str
     spec: JobSpec
-    picture: bytes
+    picture: bytes | None
     folder: Path
     python: Path | UnoccludeError
     mask: bytes | None = None
@@ -64,10 +68,11 @@ class Sending:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The job's artifacts are in its folder, and this is what they are."""
+    """The job's artifacts are in its folder, and this is what they are; no result where the job ended before 3D."""
 
     job: str
-    result: result.Result
+    imagined: result.Imagined
+    result: result.Result | None
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,16 @@ class BackendState:
     error: UnoccludeError | None = None
 
 
-News: TypeAlias = "Starting | Sending | Event | Delivered | Compared | Failed | BackendState"
+@dataclass(frozen=True)
+class Jobs:
+    """The answer to `list_jobs`: the newest first, and a picture file for those that have one."""
+
+    jobs: list[JobInfo]
+    pictures: dict[str, Path]
+    error: UnoccludeError | None = None
+
+
+News: TypeAlias = "Starting | Sending | Event | Delivered | Compared | Failed | BackendState | Jobs"
 
 
 class Link:
@@ -114,9 +128,13 @@ class Link:
     def cancel(self, job: str) -> None:
         self._cancelled.add(job)
 
-    def compare(self, job: str, brought: result.Result, camera: PhotographCamera) -> None:
+    def compare(self, job: str, brought: result.Result, imagined: result.Imagined, camera: PhotographCamera) -> None:
         """Ask how well what it brought covers the photograph, seen by this camera."""
-        self._give(lambda: self._news.put(Compared(job, result.coverage(brought, camera))))
+        self._give(lambda: self._news.put(Compared(job, result.coverage(brought, imagined, camera))))
+
+    def list_jobs(self, folder: Path) -> None:
+        """Ask which jobs the backend has; their pictures go below the folder."""
+        self._give(lambda: self._list_jobs(folder))
 
     def look_for_backend(self) -> None:
         self._give(lambda: self._answer(lambda: None))
@@ -161,13 +179,13 @@ class Link:
 
     def _run(self, order: Order) -> None:
         try:
-            self._news.put(Delivered(order.job, self._result_of(order)))
+            self._news.put(self._delivered(order))
         except _Leaving:
             pass
         except Exception as error:
             self._news.put(Failed(order.job, with_cure(error)))
 
-    def _result_of(self, order: Order) -> result.Result:
+    def _delivered(self, order: Order) -> Delivered:
         from ..wire.client import Client
 
         if not self._backend_answers():
@@ -179,10 +197,13 @@ class Link:
             raise Cancelled("The job was cancelled.")
         self._news.put(Sending(order.job))
         with Client(self._home, timeout=TIMEOUT, patience=PATIENCE) as client:
-            client.submit(order.spec, order.picture, order.mask, order.job)
+            if order.picture is not None:
+                client.submit(order.spec, order.picture, order.mask, order.job)
             self._follow(client, order.job)
             client.fetch(order.job, order.folder)
-        return result.read(order.folder)
+        imagined = result.read_imagined(order.folder)
+        whole = order.spec.to == "mesh"
+        return Delivered(order.job, imagined, result.read_result(order.folder, imagined) if whole else None)
 
     def _follow(self, client: Client, job: str) -> None:
         """Until the job is done. Raises its error, or _Leaving where this thread is asked to end."""
@@ -199,6 +220,21 @@ class Link:
             if job in self._cancelled and not asked:
                 client.cancel(job)
                 asked = True
+
+    def _list_jobs(self, folder: Path) -> None:
+        from ..wire.client import Client
+
+        jobs: list[JobInfo] = []
+        pictures = {}
+        try:
+            with Client(self._home, timeout=TIMEOUT, patience=0.0) as client:
+                jobs = [job for job in client.jobs(LISTED) if job.spec.to in {"complete", "mesh"}]
+                for job in jobs:
+                    if job.state == "done" and any(artifact.name == THUMBNAIL for artifact in job.artifacts):
+                        (pictures[job.job],) = client.fetch(job.job, folder / job.job, [THUMBNAIL])
+            self._news.put(Jobs(jobs, pictures))
+        except Exception as error:
+            self._news.put(Jobs(jobs, pictures, with_cure(error)))
 
     def _backend_answers(self) -> bool:
         from ..wire.client import Client

@@ -12,22 +12,19 @@ from ..wire.errors import UnoccludeError
 from ..wire.protocol import Prompt
 from .link import with_cure
 from .png import read_mask
-from .silhouette import spans
+from .silhouette import Rectangle, rectangles
 
 if TYPE_CHECKING:
     from ..wire.clicks import ClickAnswer, Clicks
 
-MOST_ROWS = 800
-"""Of rectangles that a mask is drawn with."""
-
 
 @dataclass(frozen=True)
 class Mask:
-    """The answer to the click of this number: which rectangles of the picture's unit square belong to the object (left,
-    bottom, right, top), or why there are none; neither where the backend only got ready."""
+    """The answer to the click of this number: what to draw, or why there is nothing; neither where the backend only
+    got ready."""
 
     number: int
-    rectangles: list[tuple[float, float, float, float]] = field(default_factory=list)
+    rectangles: list[Rectangle] = field(default_factory=list)
     error: UnoccludeError | None = None
 
 
@@ -79,13 +76,7 @@ def _decoded(answer: ClickAnswer) -> Mask:
     if answer.part is None:
         return Mask(answer.number, error=answer.error)
     try:
-        silhouette, width, height = read_mask(answer.part.mask)
+        silhouette, width, _ = read_mask(answer.part.mask)
     except Exception as error:
         return Mask(answer.number, error=with_cure(error))
-    return Mask(
-        answer.number,
-        [
-            (left / width, 1 - bottom / height, right / width, 1 - top / height)
-            for left, top, right, bottom in spans(silhouette, MOST_ROWS)
-        ],
-    )
+    return Mask(answer.number, rectangles(silhouette, width))

@@ -5,35 +5,62 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import glb
 from .camera import PhotographCamera
 from .png import read_mask
-from .silhouette import Silhouette, draw, intersection_over_union
+from .silhouette import Rectangle, Silhouette, draw, intersection_over_union, rectangles
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """The whole object as it was imagined.
+
+    pictures: the completions' files. chosen: which of them went on, or would. outline: the pixels of the photograph
+    that the object covers, by majority of the completions; size: the photograph's width and height.
+    """
+
+    pictures: tuple[Path, ...]
+    chosen: int | None
+    outline: Silhouette
+    size: tuple[int, int]
+    rectangles: list[Rectangle]
 
 
 @dataclass(frozen=True)
 class Result:
-    """The mesh, the camera that took the photograph, and which of its pixels the whole object covers."""
+    """The mesh, and the camera that took the photograph."""
 
     mesh: glb.TexturedMesh
     camera: PhotographCamera
-    outline: Silhouette
 
 
-def read(folder: Path) -> Result:
+def read_imagined(folder: Path) -> Imagined:
     """Raises UnoccludeError where a file is not as it should be, OSError where one is not there."""
     outline, width, height = read_mask((folder / "amodal_mask.png").read_bytes())
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return Result(
-        glb.read((folder / "mesh.glb").read_bytes()),
-        PhotographCamera.from_report(report, (width, height)),
+    return Imagined(
+        tuple(sorted(folder.glob("completion_*.png"))),
+        _report(folder).get("scores", {}).get("chosen"),
         outline,
+        (width, height),
+        rectangles(outline, width),
     )
 
 
-def coverage(result: Result, camera: PhotographCamera) -> float:
+def read_result(folder: Path, imagined: Imagined) -> Result:
+    """Raises UnoccludeError where a file is not as it should be, OSError where one is not there."""
+    camera = PhotographCamera.from_report(_report(folder), imagined.size)
+    return Result(glb.read((folder / "mesh.glb").read_bytes()), camera)
+
+
+def coverage(result: Result, imagined: Imagined, camera: PhotographCamera) -> float:
     """The intersection over union of the mesh, seen by this camera, with the object in the photograph."""
     positions = result.mesh.positions
     places = camera.project(zip(positions[0::3], positions[1::3], positions[2::3], strict=True))
-    return intersection_over_union(draw(places, result.mesh.corners, *camera.size), result.outline)
+    return intersection_over_union(draw(places, result.mesh.corners, *camera.size), imagined.outline)
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    values = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return values if isinstance(values, dict) else {}

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from pathlib import Path
 
 from ..wire.errors import UnoccludeError
 from ..wire.protocol import Event
 from .camera import PhotographCamera
 from .job import Job, Phase
-from .link import BackendState, Compared, Delivered, Failed, Link, News, Order, Sending, Starting
+from .link import BackendState, Compared, Delivered, Failed, Jobs, Link, News, Order, Sending, Starting
 
 BUDGET = 0.01
 """Seconds that one round of news may take of Blender's main thread."""
 
 
 class Session:
-    """Belongs to the main thread. One job at a time; `backend_runs` is None while nobody has looked."""
+    """Belongs to the main thread. One job at a time; `backend_runs` is None while nobody has looked.
 
-    def __init__(self, link: Link) -> None:
+    One link follows the job, the other one answers questions meanwhile.
+    """
+
+    def __init__(self, link: Link, desk: Link) -> None:
         self._link = link
+        self._desk = desk
+        self.listed: Jobs | None = None
         self.job: Job | None = None
         self.backend_runs: bool | None = None
         self.backend_error: UnoccludeError | None = None
@@ -41,7 +47,7 @@ class Session:
     def reconstruct(
         self,
         job: Job,
-        picture: bytes,
+        picture: bytes | None,
         folder: Path,
         python: Path | UnoccludeError,
         mask: bytes | None = None,
@@ -67,28 +73,34 @@ class Session:
         """Find out how well the mesh that was placed covers the photograph, seen by this camera."""
         assert self.job is not None
         assert self.job.result is not None
+        assert self.job.imagined is not None
         self._questions += 1
-        self._link.compare(self.job.id, self.job.result, camera)
+        self._desk.compare(self.job.id, self.job.result, self.job.imagined, camera)
+
+    def list_jobs(self, folder: Path) -> None:
+        """Have the backend's jobs listed; their pictures go below the folder."""
+        self._questions += 1
+        self._desk.list_jobs(folder)
 
     def look_for_backend(self) -> None:
         self._questions += 1
-        self._link.look_for_backend()
+        self._desk.look_for_backend()
 
     def start_backend(self, python: Path) -> None:
         self._questions += 1
         self.backend_error = None
-        self._link.start_backend(python)
+        self._desk.start_backend(python)
 
     def stop_backend(self) -> None:
         self._questions += 1
         self.backend_error = None
-        self._link.stop_backend()
+        self._desk.stop_backend()
 
     def take_news(self) -> bool:
         """Take in what the link has to tell, within the time budget. True where something changed."""
         deadline = time.monotonic() + BUDGET
         changed = False
-        for news in self._link.news():
+        for news in chain(self._link.news(), self._desk.news()):
             self._take(news)
             changed = True
             if time.monotonic() >= deadline:
@@ -97,13 +109,16 @@ class Session:
 
     def close(self) -> None:
         self._link.close()
+        self._desk.close()
 
     def _take(self, news: News) -> None:
-        if isinstance(news, (BackendState, Compared)):
+        if isinstance(news, (BackendState, Compared, Jobs)):
             self._questions -= 1
         if isinstance(news, BackendState):
             self.backend_runs = news.running
             self.backend_error = news.error
+        elif isinstance(news, Jobs):
+            self.listed = news
         elif self.job is not None and self.job.id == news.job:
             _tell(self.job, news)
 
@@ -112,7 +127,7 @@ def _tell(job: Job, news: Starting | Sending | Event | Delivered | Compared | Fa
     if isinstance(news, Event):
         job.progress(news)
     elif isinstance(news, Delivered):
-        job.arrive(news.result)
+        job.arrive(news.imagined, news.result)
     elif isinstance(news, Compared):
         job.coverage = news.coverage
     elif isinstance(news, Failed):

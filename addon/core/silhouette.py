@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 Silhouette: TypeAlias = "list[int]"
 """One whole number per row, top row first."""
+Rectangle: TypeAlias = "tuple[float, float, float, float]"
+"""Left, bottom, right, top in the picture's unit square, y up, as Blender has it."""
 
 
 def draw(places: Sequence[tuple[float, float]], corners: array[int], width: int, height: int) -> Silhouette:
@@ -43,17 +45,18 @@ def intersection_over_union(one: Silhouette, other: Silhouette) -> float:
     return sum(_count(a & b) for a, b in zip(one, other, strict=True)) / union if union else 0.0
 
 
-def spans(silhouette: Silhouette, most_rows: int) -> list[tuple[int, int, int, int]]:
-    """Rectangles (left, top, right, bottom) in pixels, edges at whole numbers, that cover the silhouette: the runs of
-    its rows. Of a higher one, only so many rows are looked at."""
-    step = -(-len(silhouette) // most_rows)
+def rectangles(silhouette: Silhouette, width: int, most_rows: int = 800) -> list[Rectangle]:
+    """What to draw of a silhouette of this width: the runs of its rows. Of a higher one, so many rows are looked at."""
+    height = len(silhouette)
+    step = -(-height // most_rows)
     runs = []
-    for top in range(0, len(silhouette), step):
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
         bits = f"{silhouette[top]:b}"[::-1] + "0"
         left = bits.find("1")
         while left >= 0:
             right = bits.find("0", left)
-            runs.append((left, top, right, min(top + step, len(silhouette))))
+            runs.append((left / width, 1 - bottom / height, right / width, 1 - top / height))
             left = bits.find("1", right)
     return runs
 

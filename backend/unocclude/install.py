@@ -52,7 +52,7 @@ _CURES = (
     (r"Connection ?(?:Error|aborted|broken|reset)|RemoteDisconnected|HTTP error|HTTPError|(?:Client|Server) Error"
      r"|timed out|name resolution|ProxyError|SSLError|IncompleteRead|incomplete-download",
      "Check network, proxy and firewall, then go on; what was fetched is kept. Or choose a folder of packages."),
-    (r"do not match the hashes|HashMismatch", "A file arrived damaged. Try again, or choose another index."),
+    (r"(?i:do not match the hashes)|HashMismatch", "A file arrived damaged. Try again, or choose another index."),
     (r"ensurepip is not available|No module named '?ensurepip", "Install the package python3-venv of your system."),
     (r"Permission denied|Access is denied|WinError 5", "Close programs that use the backend, then try again."),
 )  # fmt: skip
@@ -238,6 +238,8 @@ class _Attempt:
 
 def _last_word(said: str) -> str:
     lines = [line for line in said.strip().splitlines() if line.strip()] or ["it said nothing."]
+    if (conflict := "The conflict is caused by:") in lines:
+        return "; ".join(line.strip() for line in lines[lines.index(conflict) + 1 :][:2])
     errors = [line for line in lines if line.startswith("ERROR:")]
     return (errors[0] if errors else lines[-1]).strip()[:300]
 

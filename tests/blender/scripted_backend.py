@@ -15,11 +15,11 @@ from unocclude import cameras
 from unocclude.errors import InputError
 from unocclude.pipeline.rasterise import rasterise
 from unocclude.pipeline.types import Progress
-from unocclude.protocol import JobSpec, Prompt
+from unocclude.protocol import STAGES, JobSpec, Prompt
 from unocclude.server.segmenter import Ask
 
-QUICK, STEADY, ENDLESS, FAILING = 0, 1, 2, 3
-STEPS = {QUICK: 2, STEADY: 8, ENDLESS: 3000, FAILING: 1}
+QUICK, STEADY, ENDLESS, FAILING, LARGE = 0, 1, 2, 3, 4
+STEPS = {QUICK: 2, STEADY: 8, ENDLESS: 3000, FAILING: 1, LARGE: 8}
 """In each of the four stages."""
 RADIUS = 5
 """Pixels around a point that belong to its mask."""
@@ -30,14 +30,18 @@ PAUSE = 0.1
 def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept: Path, progress: Progress) -> None:
     """Leaves the picture as it came, a box that is 0.2 wide, 0.4 deep and 0.8 high, and how a camera sees it."""
     (folder / "received").write_bytes(image)
-    for stage in ("segment", "complete", "views", "mesh"):
+    for stage in STAGES[: STAGES.index(spec.to) + 1]:
         for step in range(STEPS[spec.seed]):
             time.sleep(PAUSE)
             progress(stage, step + 1, STEPS[spec.seed], _disc(step / STEPS[spec.seed]))
     if spec.seed == FAILING:
         raise InputError("There is nothing at the point.", "Click on the object.")
-    box().export(folder / "mesh.glb")
-    photograph(folder, *Picture.open(io.BytesIO(image)).size)
+    photograph(folder, *Picture.open(io.BytesIO(image)).size, spec)
+    for number in range(spec.samples):
+        completion = np.dstack([_disc((number + 1) / spec.samples), np.full((128, 128), 255, np.uint8)])
+        Picture.fromarray(completion).save(folder / f"completion_{number:02d}.png")
+    if spec.to == "mesh":
+        (ball() if spec.seed == LARGE else box()).export(folder / "mesh.glb")
 
 
 def embed(image: bytes, profile: str) -> Ask:
@@ -72,7 +76,17 @@ def box() -> trimesh.Trimesh:
     return mesh
 
 
-def photograph(folder: Path, width: int, height: int) -> None:
+def ball() -> trimesh.Trimesh:
+    """With 81,920 faces and a texture of 2048 pixels a side."""
+    mesh = trimesh.creation.icosphere(subdivisions=6, radius=0.4)
+    colours = np.indices((2048, 2048)).sum(axis=0)[..., None] // np.array([16, 24, 40]) % 256
+    material = PBRMaterial(baseColorTexture=Picture.fromarray(colours.astype(np.uint8)), roughnessFactor=0.7)
+    uv = 0.5 + mesh.vertices[:, :2]
+    mesh.visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+    return mesh
+
+
+def photograph(folder: Path, width: int, height: int, spec: JobSpec) -> None:
     """Tell of a camera that looks at the box beside the middle of the picture, and which pixels it covers there."""
     k = np.array([[1.2 * width, 0, 0.4 * width], [0, 1.2 * width, 0.55 * height], [0, 0, 1]])
     pose = cameras.world_to_camera(0, 25)
@@ -80,7 +94,8 @@ def photograph(folder: Path, width: int, height: int) -> None:
     shape = box()
     drawn = rasterise(shape.vertices @ turned.T, shape.faces, pose, k, max(width, height)).face >= 0
     Picture.fromarray((drawn[:height, :width] * 255).astype(np.uint8)).save(folder / "amodal_mask.png")
-    report = {"camera": {"intrinsics": k.tolist(), "world_to_camera": pose.tolist()}}
+    camera = {"intrinsics": k.tolist(), "world_to_camera": pose.tolist()}
+    report = {"camera": camera, "scores": {"chosen": spec.choose or 0}}
     (folder / "report.json").write_text(json.dumps(report))
 
 

@@ -57,6 +57,20 @@ def test_masks_start_the_backend(run: Callable, dist: Path, user: Path) -> None:
         client.stop()
 
 
+def test_choosing_a_completion(run: Callable, dist: Path, backend: Path) -> None:
+    run("choosing.py", dist)
+
+
+def test_errors_with_their_cures(run: Callable, dist: Path, backend: Path) -> None:
+    run("cures.py", dist)
+
+
+def test_jobs_of_before(run: Callable, dist: Path, backend: Path) -> None:
+    """Blender ends while a job runs; the next Blender follows it, and brings in what was done long before."""
+    run("before.py", dist)
+    run("after.py", dist)
+
+
 def test_installing_the_backend(run: Callable, dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)

@@ -69,6 +69,17 @@ class Window:
             time.sleep(0.5)
             self._xdotool("keyup", modifier)
 
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self._xdotool("mousemove", *(str(round(value)) for value in start))
+        time.sleep(1)
+        self._xdotool("mousedown", "1")
+        time.sleep(2)  # a busy Blender asks late where the mouse is
+        for share in (0.3, 0.7, 1.0):
+            time.sleep(0.3)
+            self._xdotool("mousemove", *(str(round(a + share * (b - a))) for a, b in zip(start, end, strict=True)))
+        time.sleep(0.5)
+        self._xdotool("mouseup", "1")
+
     def key(self, key: str, x: float, y: float) -> None:
         """With the mouse over this place."""
         self._xdotool("mousemove", str(round(x)), str(round(y)))
@@ -77,13 +88,15 @@ class Window:
 
     def click_pixel(self, x: int, y: int, modifier: str = "") -> None:
         """The middle of this pixel of the picture, wherever the editor shows it now."""
+        self.click(*self.place_of_pixel(x, y), modifier)
+
+    def place_of_pixel(self, x: int, y: int) -> tuple[float, float]:
         (left, bottom), (right, top) = self.state["picture"]
         region_x, region_y, *_ = self.state["regions"]["WINDOW"]
         across, down = (x + 0.5) / WIDTH, (y + 0.5) / HEIGHT
-        self.click(
+        return (
             region_x + left + across * (right - left),
             self.state["height"] - 1 - (region_y + top + down * (bottom - top)),
-            modifier,
         )
 
     @property
@@ -172,10 +185,23 @@ def test_by_mouse_and_keyboard(window: Window) -> None:
     (first_x, first_y, negative), second = window.state["points"]
     assert (abs(first_x - 30) <= 1, abs(first_y - 40) <= 1, negative) == (True, True, False)
     assert second == [60, 45, True]
+    window.wait(lambda state: state["mask"])
+    assert window.state["mask_error"] is None
     window.screenshot("1-points.png")
 
+    one_point = window.state["mask"]
     window.until(lambda state: len(state["points"]) == 1, lambda: window.key("ctrl+z", *editor))
     window.until(lambda state: len(state["points"]) == 2, lambda: window.key("ctrl+shift+z", *editor))
+    window.until(
+        lambda state: any(state["box"]),
+        lambda: window.drag(window.place_of_pixel(20, 20), window.place_of_pixel(50, 53)),
+    )
+    left, top, right, bottom = window.state["box"]
+    assert max(abs(left - 20), abs(top - 20), abs(right - 51), abs(bottom - 54)) <= 1
+    window.wait(lambda state: state["mask"] and state["mask"] > one_point)
+    window.screenshot("1-box.png")
+    window.until(lambda state: not any(state["box"]), lambda: window.key("ctrl+z", *editor))
+    assert len(window.state["points"]) == 2
 
     window.until(lambda state: state["phase"], lambda: window.click(*window.sidebar(130, 150)))
     window.wait(lambda state: state["phase"] in {"RUNNING", "PLACED", "FAILED"})
@@ -185,6 +211,8 @@ def test_by_mouse_and_keyboard(window: Window) -> None:
     assert window.state["bodies"] == ["mug"]
     assert window.state["active"] == "mug"
     assert window.state["textures"] == ["mug base colour"]
+    window.wait(lambda state: state["coverage"])
+    assert window.state["coverage"] > 0.95
 
     scene = window.middle(window.state["view_3d"])
     window.until(lambda state: not state["bodies"], lambda: window.key("ctrl+z", *scene))
@@ -192,6 +220,9 @@ def test_by_mouse_and_keyboard(window: Window) -> None:
     window.until(lambda state: state["bodies"] == ["mug"], lambda: window.key("ctrl+shift+z", *scene))
     window.key("KP_Decimal", *scene)  # look at what is selected
     window.screenshot("3-mesh.png")
+    window.key("KP_0", *scene)
+    window.wait(lambda state: state["view"] == "CAMERA")
+    window.screenshot("4-camera.png")
 
 
 def _draw_scene() -> Picture.Image:

@@ -121,7 +121,7 @@ def test_two_at_once(folder: Path, backend: Path, packages: Path) -> None:
 def test_an_index_that_fails(folder: Path, backend: Path, packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to do; going on fetches only what is missing."""
     zmq = f"pyzmq-{PINNED['pyzmq']}-py3-none-any.whl"
-    cures = {"reset": "network", "cut": "network", "wrong": "damaged", "missing": "network"}
+    cures = {"reset": "network", "cut": "damaged", "wrong": "damaged", "missing": "network"}
     with serve(packages) as index:
         monkeypatch.setenv("PIP_INDEX_URL", index.url)
         monkeypatch.setenv("PIP_TRUSTED_HOST", urlsplit(index.url).netloc)

@@ -28,6 +28,13 @@ def textured(subdivisions: int = 2) -> trimesh.Trimesh:
     return mesh
 
 
+def export(vertices: np.ndarray, faces: np.ndarray) -> bytes:
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    material = PBRMaterial(baseColorTexture=Picture.new("RGB", (4, 4)))
+    mesh.visual = trimesh.visual.TextureVisuals(uv=np.zeros((len(vertices), 2)), material=material)
+    return mesh.export(file_type="glb")
+
+
 def test_shape_uv_and_texture_survive() -> None:
     source = textured()
     mesh = read(source.export(file_type="glb"))
@@ -94,3 +101,18 @@ def test_what_is_not_as_expected_is_refused(change: object) -> None:
 def test_a_file_cut_off_is_refused(cut: int) -> None:
     with pytest.raises(MeshFormatError):
         read(textured(1).export(file_type="glb")[:cut])
+
+
+def test_triangles_that_are_none_are_left_out() -> None:
+    """As long as they are in the file, Blender would have to look for them."""
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)
+    faces = np.array([[0, 1, 2], [3, 1, 2], [0, 3, 1], [0, 2, 1]])
+    mesh = read(export(vertices, faces))
+    assert mesh.corners.tolist() == [0, 1, 2]
+    assert mesh.starts.tolist() == [0]
+    assert len(mesh.uvs) == 6
+
+
+def test_vertices_that_are_nowhere_are_refused() -> None:
+    with pytest.raises(MeshFormatError):
+        read(export(np.array([[0, 0, 0], [1, 0, 0], [np.nan, 1, 0]], np.float32), np.array([[0, 1, 2]])))

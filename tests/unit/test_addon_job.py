@@ -10,7 +10,7 @@ from addon.wire.errors import Cancelled, InputError
 from addon.wire.protocol import Event, JobSpec
 
 from addon.core.job import Job, Phase, duration
-from addon.core.link import BackendState, Delivered, Failed, News, Order, Sending, Starting
+from addon.core.link import BackendState, Delivered, Failed, Jobs, News, Order, Sending, Starting
 from addon.core.session import Session
 
 
@@ -38,6 +38,9 @@ class ScriptedLink:
     def look_for_backend(self) -> None:
         self.asked.append("look")
 
+    def list_jobs(self, folder: Path) -> None:
+        self.asked.append("list")
+
     def news(self) -> Iterator[News]:
         while self.script:
             yield self.script.pop(0)
@@ -49,8 +52,13 @@ def link() -> ScriptedLink:
 
 
 @pytest.fixture
-def session(link: ScriptedLink) -> Session:
-    return Session(link)
+def desk() -> ScriptedLink:
+    return ScriptedLink()
+
+
+@pytest.fixture
+def session(link: ScriptedLink, desk: ScriptedLink) -> Session:
+    return Session(link, desk)
 
 
 def test_the_usual_way(session: Session, link: ScriptedLink) -> None:
@@ -60,9 +68,9 @@ def test_the_usual_way(session: Session, link: ScriptedLink) -> None:
     assert session.take_news()
     assert (one.phase, one.headline) == (Phase.RUNNING, "Drawing it from all sides")
     assert one.fraction == pytest.approx((2 + 4 / 16) / 4)
-    link.script = [event("done"), Delivered(one.id, "mesh")]
+    link.script = [event("done"), Delivered(one.id, "imagined", "result")]
     session.take_news()
-    assert (one.phase, one.mesh, one.fraction) == (Phase.ARRIVED, "mesh", 1.0)
+    assert (one.phase, one.imagined, one.result, one.fraction) == (Phase.ARRIVED, "imagined", "result", 1.0)
     one.enter(Phase.PLACED)
     assert not session.busy
     assert not session.take_news()
@@ -94,7 +102,25 @@ def test_cancel_too_late_still_delivers(session: Session, link: ScriptedLink) ->
     link.script = [event("running")]
     session.take_news()
     session.cancel()
-    link.script = [event("done"), Delivered(one.id, "mesh")]
+    link.script = [event("done"), Delivered(one.id, "imagined", "result")]
+    session.take_news()
+    assert one.phase is Phase.ARRIVED
+
+
+def test_a_choice_ends_the_job_and_keeps_the_seed(session: Session, link: ScriptedLink) -> None:
+    one = job(to="complete", seed=7)
+    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    link.script = [event("running"), event("done"), Delivered(one.id, "imagined", None)]
+    session.take_news()
+    assert one.phase is Phase.CHOOSING
+    assert not session.busy
+    assert one.chosen(2) == JobSpec(to="mesh", seed=7, choose=2)
+
+
+def test_a_job_that_was_done_long_before(session: Session, link: ScriptedLink) -> None:
+    one = job()
+    session.reconstruct(one, None, Path("folder"), Path("python"))
+    link.script = [Sending(one.id), Delivered(one.id, "imagined", "result")]
     session.take_news()
     assert one.phase is Phase.ARRIVED
 
@@ -119,13 +145,16 @@ def test_news_of_another_job_is_ignored(session: Session, link: ScriptedLink) ->
     assert one.phase is Phase.SENDING
 
 
-def test_questions_about_the_backend(session: Session, link: ScriptedLink) -> None:
+def test_questions_are_answered_while_a_job_runs(session: Session, desk: ScriptedLink) -> None:
     assert not session.expects_news
     session.look_for_backend()
     assert session.expects_news
-    link.script = [BackendState(True)]
+    desk.script = [BackendState(True), Jobs(["a job"], {})]
+    session.list_jobs(Path("folder"))
+    assert desk.asked == ["look", "list"]
     session.take_news()
     assert session.backend_runs
+    assert session.listed.jobs == ["a job"]
     assert not session.expects_news
 
 

@@ -14,7 +14,7 @@ from unocclude.pipeline.rasterise import rasterise
 
 from addon.core.camera import PhotographCamera
 from addon.core.png import MaskFormatError, read_mask
-from addon.core.silhouette import draw, intersection_over_union, spans
+from addon.core.silhouette import draw, intersection_over_union, rectangles
 
 WIDTH, HEIGHT = 200, 150
 REPORT = {
@@ -79,10 +79,11 @@ def test_the_same_silhouette_covers_itself() -> None:
     assert intersection_over_union([0], [0]) == 0
 
 
-def test_spans_are_the_runs_of_the_rows() -> None:
+def test_rectangles_are_the_runs_of_the_rows() -> None:
     silhouette = [0b0110, 0b1011, 0, 0b1000]
-    assert spans(silhouette, 100) == [(1, 0, 3, 1), (0, 1, 2, 2), (3, 1, 4, 2), (3, 3, 4, 4)]
-    assert spans(silhouette, 2) == [(1, 0, 3, 2)]
+    quarters = [(1, 3, 3, 4), (0, 2, 2, 3), (3, 2, 4, 3), (3, 0, 4, 1)]
+    assert rectangles(silhouette, 4) == [tuple(value / 4 for value in quarter) for quarter in quarters]
+    assert rectangles(silhouette, 4, most_rows=2) == [(0.25, 0.5, 0.75, 1)]
 
 
 def test_outside_of_the_picture_is_cut_off() -> None:

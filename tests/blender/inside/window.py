@@ -40,21 +40,29 @@ def tell() -> float:
     corners = [view.view_to_region(*corner, clip=False) for corner in ((0, 0), (1, 1))]
     image = editor.spaces.active.image
     job = part("jobs").session.job
+    bodies = [body for body in bpy.data.objects if body.type == "MESH"]
+    mask_view = part("mask_view")
     news = {
         "height": window.height,
         "view_3d": [scene.x, scene.y, scene.width, scene.height],
         "regions": {name: [region.x, region.y, region.width, region.height] for name, region in regions.items()},
         "picture": corners,
         "tool": getattr(window.workspace.tools.from_space_image_mode("VIEW"), "idname", None),
+        "mask": mask_view.view.shown is not None and not mask_view.view.busy and len(mask_view.view.shown.rectangles),
+        "mask_error": mask_view.view.error and str(mask_view.view.error),
+        "box": list(image.unocclude.box),
+        "coverage": job and job.coverage,
+        "camera": job and job.camera,
+        "view": scene.spaces.active.region_3d.view_perspective,
         "points": [[point.x, point.y, point.negative] for point in image.unocclude.points],
         "reference": getattr(bpy.context.scene.unocclude.image, "name", None),
         "phase": job and job.phase.name,
         "error": job and job.error and str(job.error),
-        "bodies": [body.name for body in bpy.data.objects],
+        "bodies": [body.name for body in bodies],
         "active": getattr(window.view_layer.objects.active, "name", None),
         "textures": [
             node.image.name
-            for body in bpy.data.objects
+            for body in bodies
             for node in body.active_material.node_tree.nodes
             if node.type == "TEX_IMAGE" and node.image.packed_file
         ],

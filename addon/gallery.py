@@ -1,0 +1,51 @@
+"""What jobs have made, as pictures to choose from."""
+
+from __future__ import annotations
+
+import time
+
+from bpy.types import Context, UILayout
+
+from .core.job import Job
+from .core.link import Jobs
+from .cures import draw_error_with_cures
+from .operators import UNOCCLUDE_OT_attach, UNOCCLUDE_OT_choose, UNOCCLUDE_OT_sample_again
+from .text import draw_text
+from .thumbnail import icon_of_file
+
+_ICONS = {"queued": "SORTTIME", "running": "PLAY", "cancelling": "CANCEL", "failed": "ERROR", "cancelled": "CANCEL"}
+
+
+def draw_completions(layout: UILayout, job: Job, context: Context) -> None:
+    """The job's completions, each with the button that makes its mesh."""
+    assert job.imagined is not None
+    grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, even_rows=True, align=True)
+    for number, picture in enumerate(job.imagined.pictures):
+        column = grid.column(align=True)
+        column.template_icon(icon_value=icon_of_file(picture), scale=5)
+        best = number == job.imagined.chosen
+        button = column.operator(
+            UNOCCLUDE_OT_choose.bl_idname, text=f"{number + 1}", icon="CHECKMARK" if best else "MESH_DATA"
+        )
+        button.number = number
+    draw_text(layout, "The ticked one agrees best with all others", context)
+    layout.operator(UNOCCLUDE_OT_sample_again.bl_idname, icon="FILE_REFRESH")
+
+
+def draw_jobs(layout: UILayout, listed: Jobs, context: Context) -> None:
+    """The backend's jobs, the newest first."""
+    if listed.error is not None:
+        draw_error_with_cures(layout, listed.error, context)
+    elif not listed.jobs:
+        layout.label(text="There are none")
+    for info in listed.jobs:
+        row = layout.row()
+        picture = listed.pictures.get(info.job)
+        if picture is None:
+            row.label(text="", icon=_ICONS.get(info.state, "MESH_DATA"))
+        else:
+            row.template_icon(icon_value=icon_of_file(picture), scale=2)
+        row.label(text=f"{time.strftime('%H:%M', time.localtime(info.created))} {info.state}")
+        if info.state not in {"failed", "cancelled"}:
+            text = "Bring In" if info.state == "done" else "Follow"
+            row.operator(UNOCCLUDE_OT_attach.bl_idname, text=text).job = info.job
