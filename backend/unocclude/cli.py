@@ -83,9 +83,28 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the backend")
     serve.add_argument("--endpoint", help="default: a free port of this machine only")
     serve.add_argument("--weights", type=Path, metavar="DIR", help="folder of the official weights")
+    serve.add_argument("--keep-days", type=float, default=30.0, help="forget jobs that ended longer ago (default 30)")
+    serve.add_argument("--keep-gb", type=float, default=20.0, help="forget the oldest jobs above that (default 20)")
     serve.set_defaults(run=_serve)
-    for name, help_text in (("status", "how the backend is"), ("jobs", "its jobs"), ("stop", "end it")):
+    for name, help_text in (
+        ("status", "how the backend is"),
+        ("jobs", "its jobs"),
+        ("metrics", "its counts, as JSON"),
+        ("stop", "end it"),
+    ):
         commands.add_parser(name, help=help_text).set_defaults(run=_backend_command, command=name)
+
+    clients = commands.add_parser("clients", help="which other machines may use the backend")
+    actions = clients.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("list", help="who was paired").set_defaults(run=_clients, action="list")
+    pair = actions.add_parser("pair", help="let another machine in")
+    pair.add_argument("name")
+    pair.add_argument("--endpoint", required=True, help="this machine as the other reaches it: tcp://HOST:PORT")
+    pair.add_argument("--out", type=Path, default=Path("connection.json"), metavar="FILE", help="what the other needs")
+    pair.set_defaults(run=_clients, action="pair")
+    revoke = actions.add_parser("revoke", help="shut it out again, at once")
+    revoke.add_argument("name")
+    revoke.set_defaults(run=_clients, action="revoke")
 
     models = commands.add_parser("models", help="which weights there are; get, check and remove the official ones")
     models.add_argument("action", choices=("list", "licences", "download", "verify", "add", "remove"))
@@ -101,9 +120,19 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="also write the table as JSON, and pictures")
     evaluate.set_defaults(run=_evaluate)
 
+    recognise = commands.add_parser("recognise", help="say what a completed object is, by CLIP (official weights)")
+    recognise.add_argument("folder", type=Path, metavar="JOB_FOLDER")
+    recognise.add_argument("--image", type=Path, help="the photograph: also ask without completing the object")
+    recognise.add_argument("--labels", type=Path, metavar="FILE", help="one label a line (default: COCO's 80)")
+    recognise.add_argument("--top", type=int, default=5)
+    recognise.add_argument("--weights", type=Path, metavar="DIR", help="folder of the official weights")
+    recognise.add_argument("--device", default="auto")
+    recognise.add_argument("--json", action="store_true")
+    recognise.set_defaults(run=_recognise)
+
     bench = commands.add_parser("bench", help="seconds and memory of each stage's network on this machine")
     bench.add_argument("profile")
-    bench.add_argument("--random-weights", action="store_true", required=True, help="no download; the only way there is")
+    bench.add_argument("--random-weights", action="store_true", required=True, help="needs no download")
     bench.add_argument("--device", default="auto")
     bench.add_argument("--whole", action="store_true", default=None, help="stages as in a job (default on a GPU)")
     bench.add_argument("--out", type=Path, metavar="DIR", help="also write bench.md and bench.json")
@@ -218,14 +247,28 @@ def _batch(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     from unocclude.server import commands
+    from unocclude.server.retention import GIB, Limits
 
-    commands.serve(options.endpoint or commands.DEFAULT_ENDPOINT, options.weights)
+    limits = Limits(days=options.keep_days, files=int(options.keep_gb * GIB))
+    commands.serve(options.endpoint or commands.DEFAULT_ENDPOINT, options.weights, limits=limits)
 
 
 def _backend_command(options: argparse.Namespace) -> None:
     from unocclude.server import commands
 
-    {"status": commands.status, "jobs": commands.jobs, "stop": commands.stop}[options.command]()
+    actions = {"status": commands.status, "jobs": commands.jobs, "metrics": commands.metrics, "stop": commands.stop}
+    actions[options.command]()
+
+
+def _clients(options: argparse.Namespace) -> None:
+    from unocclude.server import commands
+
+    if options.action == "list":
+        commands.list_clients()
+    elif options.action == "pair":
+        commands.pair_client(options.name, options.endpoint, options.out)
+    else:
+        commands.revoke_client(options.name)
 
 
 def _models(options: argparse.Namespace) -> None:
@@ -252,6 +295,21 @@ def _evaluate(options: argparse.Namespace) -> None:
     with _training_extra():
         suite = import_module(f"unocclude.evaluation.{options.suite}")
     suite.evaluate(options.data, options.out)
+
+
+def _recognise(options: argparse.Namespace) -> None:
+    from unocclude.models.profiles import Models, pick_device
+    from unocclude.pipeline.recognise import COCO, Recogniser, pictures_of_job, read_labels
+
+    pictures = pictures_of_job(options.folder, options.image)
+    labels = COCO if options.labels is None else read_labels(options.labels)
+    clip, tokenizer = Models("official", pick_device(options.device), options.weights).clip()
+    guesses = Recogniser(clip, tokenizer, labels).guesses(pictures, options.top)
+    if options.json:
+        print(json.dumps({name: [vars(guess) for guess in found] for name, found in guesses.items()}, indent=2))
+        return
+    for name, found in guesses.items():
+        print(f"{name:<18} {', '.join(f'{guess.label} {guess.score:.2f}' for guess in found)}")
 
 
 def _bench(options: argparse.Namespace) -> None:

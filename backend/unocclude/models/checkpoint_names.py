@@ -98,11 +98,19 @@ def image_encoder_name(name: str) -> str:
             return f"ln_pre.{kind}"
         case ["vision_model", "post_layernorm", kind]:
             return f"ln_post.{kind}"
-        case ["vision_model", "encoder", "layers", i, "self_attn", "q_proj" | "k_proj" | "v_proj", kind]:
-            return f"transformer.resblocks.{i}.attn.in_proj_{kind}"
-        case ["vision_model", "encoder", "layers", i, *part, kind]:
-            return f"transformer.resblocks.{i}.{LAYER_OF_CLIP['.'.join(part)]}.{kind}"
+        case ["vision_model", "encoder", "layers", *rest]:
+            return clip_layer_name(rest)
     raise KeyError(name)
+
+
+def clip_layer_name(name: list[str]) -> str:
+    """Of a layer of either of CLIP's transformers: number, part, kind."""
+    match name:
+        case [i, "self_attn", "q_proj" | "k_proj" | "v_proj", kind]:
+            return f"transformer.resblocks.{i}.attn.in_proj_{kind}"
+        case [i, *part, kind]:
+            return f"transformer.resblocks.{i}.{LAYER_OF_CLIP['.'.join(part)]}.{kind}"
+    raise KeyError(".".join(name))
 
 
 def volumes_name(name: str, levels: int) -> str:

@@ -23,14 +23,17 @@ from unocclude.errors import ModelsMissingError
 from unocclude.models.autoencoder import Autoencoder
 from unocclude.models.checkpoint_names import (
     autoencoder_name,
+    clip_layer_name,
     depth_transformer_name,
     image_encoder_name,
     unet_name,
     volumes_name,
 )
+from unocclude.models.clip import Clip
 from unocclude.models.image_encoder import ImageEncoder
 from unocclude.models.pix2gestalt import Pix2Gestalt
 from unocclude.models.syncdreamer import SyncDreamer
+from unocclude.models.torchscript import is_torchscript, read_torchscript
 from unocclude.models.unet import UNetConfig
 
 StateDict = Mapping[str, Tensor]
@@ -45,6 +48,7 @@ PIX2GESTALT_UNUSED = re.compile(
     r"|model\.diffusion_model\..+|model_ema\.(decay|num_updates)"
 )
 """Among others the plain UNet: pictures are made with its moving average, model_ema."""
+CLIP_UNUSED = re.compile(r"input_resolution|context_length|vocab_size")
 SYNCDREAMER_UNUSED = re.compile(rf"{SCHEDULE_BUFFERS}|{POSTERIOR_BUFFERS}|clip_image_encoder{TEXT_TOWER}|{CAMERAS}")
 ROUNDING = 1e-5
 """By how much the schedule and the cameras in a checkpoint may differ from ours."""
@@ -82,6 +86,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        if is_torchscript(path):
+            return read_torchscript(path)
         zipped = zipfile.is_zipfile(path)
         left = get_unsafe_globals_in_checkpoint(path) if zipped else []
         stand_ins: list[Any] = [(_Placeholder, name) for name in left if name.partition(".")[0] in TRAINING_PACKAGES]
@@ -120,6 +126,11 @@ def load_syncdreamer(module: SyncDreamer, state: StateDict) -> None:
         "Ks": torch.from_numpy(intrinsics()).expand(VIEW_COUNT, 3, 3),
     }
     load(module, state, syncdreamer_sources(module), SYNCDREAMER_UNUSED, fixed)
+
+
+def load_clip(module: Clip, state: StateDict) -> None:
+    """OpenAI's own file. Raises CheckpointMismatchError."""
+    load(module, state, clip_sources(module), CLIP_UNUSED)
 
 
 def load(
@@ -210,6 +221,26 @@ def autoencoder_sources(autoencoder: Autoencoder) -> dict[str, Source]:
     return sources
 
 
+def clip_sources(module: Clip) -> dict[str, Source]:
+    """By our parameter names."""
+    sources = _prefixed("image_encoder.", image_encoder_sources(module.image_encoder, "visual."))
+    sources["logit_scale"] = Source("logit_scale")
+    for name in module.text_encoder.state_dict():
+        match name.removeprefix("text_model.").split("."):
+            case ["embeddings", "token_embedding", "weight"]:
+                source = Source("token_embedding.weight")
+            case ["embeddings", "position_embedding", "weight"]:
+                source = Source("positional_embedding")
+            case ["final_layer_norm", kind]:
+                source = Source(f"ln_final.{kind}")
+            case ["text_projection", "weight"]:
+                source = Source("text_projection", _transposed)
+            case ["encoder", "layers", *rest]:
+                source = Source(clip_layer_name(rest), _third_of(rest))
+        sources[f"text_encoder.{name}"] = source
+    return sources
+
+
 def image_encoder_sources(image_encoder: ImageEncoder, prefix: str) -> dict[str, Source]:
     sources = {}
     for name in image_encoder.state_dict():
@@ -217,10 +248,8 @@ def image_encoder_sources(image_encoder: ImageEncoder, prefix: str) -> dict[str,
         key = prefix + image_encoder_name(short)
         if short == "visual_projection.weight":
             sources[name] = Source(key, _transposed)
-        elif match := re.search(r"\.([qkv])_proj\.", short):
-            sources[name] = Source(key, _third("qkv".index(match[1])))
         else:
-            sources[name] = Source(key)
+            sources[name] = Source(key, _third_of(short.split(".")))
     return sources
 
 
@@ -240,8 +269,13 @@ def _transposed(weight: Tensor) -> Tensor:
     return weight.T
 
 
-def _third(part: int) -> Callable[[Tensor], Tensor]:
-    return lambda stacked: stacked.tensor_split(3)[part]
+def _third_of(name: list[str]) -> Callable[[Tensor], Tensor]:
+    """CLIP's files stack what queries, keys and values are made with."""
+    parts = [part for part in ("q_proj", "k_proj", "v_proj") if part in name]
+    if not parts:
+        return lambda tensor: tensor
+    third = "qkv".index(parts[0][0])
+    return lambda stacked: stacked.tensor_split(3)[third]
 
 
 def _agree(stored: Tensor, expected: Tensor) -> bool:

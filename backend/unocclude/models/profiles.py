@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from unocclude.errors import InputError
-from unocclude.models.checkpoints import load_pix2gestalt, load_syncdreamer
+from unocclude.models.checkpoints import load_clip, load_pix2gestalt, load_syncdreamer
+from unocclude.models.clip import Clip, ClipConfig, Tokenizer
 from unocclude.models.converted import OfficialNetwork, load_official
 from unocclude.models.elevation import ElevationEstimator
 from unocclude.models.memory import tier_for
@@ -32,6 +33,7 @@ BUNDLED_NAMES = {"segment": "segmenter", "complete": "completion", "views": "vie
 PIX2GESTALT = OfficialNetwork(
     lambda: Pix2Gestalt(Pix2GestaltConfig.official()), load_pix2gestalt, single=("autoencoder.",)
 )
+CLIP = OfficialNetwork(lambda: Clip(ClipConfig.official()), load_clip)
 SYNCDREAMER = OfficialNetwork(
     lambda: SyncDreamer(SyncDreamerConfig.official()), load_syncdreamer, single=("autoencoder.",)
 )
@@ -137,6 +139,16 @@ class Models:
         }
         return Weights(loaders[use], lambda: self._digest(use))
 
+    def clip(self) -> tuple[Clip, Tokenizer]:
+        """OpenAI's, in every profile: there is no bundled one."""
+        tokenizer = Tokenizer(self._weights.find("vocabulary"))
+
+        def load(path: Path) -> tuple[Clip, str]:
+            clip, sha256 = load_official(path, CLIP, self._weights.path / "converted", half=False)
+            return clip.to(self.device), sha256
+
+        return self._official("recognise", load), tokenizer
+
     def hashes(self) -> dict[str, str]:
         """sha256 of the weight files used so far, by name."""
         return dict(self._hashes)
@@ -151,11 +163,14 @@ class Models:
     def _network(self, stage: str, kind: type[Network], official: Callable[[Path], tuple[Network, str]]) -> Network:
         if self.name == "bundled":
             return self._bundled(BUNDLED_NAMES[stage], kind)
-        path = self._weights.find(stage)
+        return self._official(stage, official)
+
+    def _official(self, use: str, load: Callable[[Path], tuple[Network, str]]) -> Network:
+        path = self._weights.find(use)
         if path not in self._loaded:
             self._loaded.clear()
             gc.collect()
-            self._loaded[path], self._hashes[path.name] = official(path)
+            self._loaded[path], self._hashes[path.name] = load(path)
         return cast(Network, self._loaded[path])
 
     def _bundled(self, name: str, kind: type[Network]) -> Network:

@@ -36,8 +36,10 @@ OPENRAIL = Licence(
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """`use`: the stage that needs it, or `recognise`, or `train`. `urls`: in order of preference, none where the
-    authors offer no direct link; `page` says then how to get it. `size` in bytes and `sha256`: as published, else None.
+    """`use`: the stage that needs it, `recognise` and its `vocabulary`, or `train`.
+
+    `urls`: in order of preference, none where the authors offer no direct link; `page` says then how to get it. `size`
+    in bytes and `sha256`: as published, else None.
     """
 
     name: str
@@ -118,7 +120,7 @@ OFFICIAL = (
     ),
     OfficialFile(
         "bpe_simple_vocab_16e6.txt.gz",
-        "recognise",
+        "vocabulary",
         MIT,
         CLIP_PAGE,
         ("https://raw.githubusercontent.com/openai/CLIP/main/clip/bpe_simple_vocab_16e6.txt.gz",),
