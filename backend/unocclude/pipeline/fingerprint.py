@@ -15,7 +15,18 @@ import numpy as np
 import torch
 
 PACKAGE = Path(__file__).parent.parent
-LIBRARIES = ("torch", "numpy", "scipy", "pillow", "diffusers", "transformers", "segment-anything", "xatlas", "pymcubes")
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pillow",
+    "diffusers",
+    "transformers",
+    "segment-anything",
+    "opencv-python-headless",
+    "xatlas",
+    "pymcubes",
+)
 
 
 def fingerprint(*values: Any) -> str:
