@@ -121,6 +121,10 @@ class Client:
         fields = self._request("status").fields
         return ServerStatus(**{name: fields[name] for name in ServerStatus.__dataclass_fields__})
 
+    def metrics(self) -> dict[str, Any]:
+        """Counts and sizes since the backend's start, see PROTOCOL.md."""
+        return dict(self._request("metrics").fields["metrics"])
+
     def submit(self, spec: JobSpec, image: bytes, mask: bytes | None = None, job: str | None = None) -> str:
         """Hand in a job and return its id, once the backend has it on disk.
 

@@ -320,6 +320,7 @@ REQUESTS: dict[str, Shape] = {
         {**_REQUEST, "image": _DIGEST, "profile": _SPEC_RULES["profile"][0], "prompt": or_none(an_object)}, (0, 1)
     ),
     "status": Shape(_REQUEST),
+    "metrics": Shape(_REQUEST),
     "stop": Shape(_REQUEST),
 }
 
@@ -345,6 +346,7 @@ ANSWERS: dict[str, Shape] = {
             "worker": _ANY_TEXT,
         }
     ),
+    "metrics": Shape({**_REPLY, "metrics": an_object}),
     "stopping": Shape(_REPLY),
     "error": Shape({"re": or_none(_COUNT), "code": _ANY_TEXT, "message": _ANY_TEXT, "cure": _ANY_TEXT}),
     "event": Shape(

@@ -12,6 +12,7 @@ import os
 import shutil
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +39,9 @@ from unocclude.protocol import (
 )
 from unocclude.server.auth import CLIENTS, SEGMENTERS, WORKERS, Gate, KeyPair
 from unocclude.server.blobs import BlobStore
+from unocclude.server.clients import OWN, ClientBook
 from unocclude.server.jobs import JobStore, StoredJob
+from unocclude.server.rates import RateLimit
 from unocclude.server.retention import Limits, Retention
 from unocclude.server.segment_desk import Click, MaskOrError, SegmentDesk
 from unocclude.server.sockets import PeerGone, Router
@@ -50,15 +53,20 @@ log = logging.getLogger(__name__)
 TICK = 100
 """Milliseconds between looks at the worker."""
 MAX_QUEUED = 64
+MAX_QUEUED_PAIRED = 16
+"""Of one paired client, so that it leaves room for the others."""
 MAX_FOLLOWERS = 1024
+REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 1000.0, 4000.0
+"""Of one client; more are refused. A large mesh is fetched with a few dozen."""
 MIN_FREE = 256 << 20
 """Bytes of the disk that must be free before a job is taken: it will need room for its results."""
 
 
 class Request(NamedTuple):
-    """What a client asks; `client` is its routing id."""
+    """What a client asks; `client` is its routing id, `name` who it is."""
 
     client: bytes
+    name: str
     fields: dict[str, Any]
     blobs: tuple[bytes, ...]
 
@@ -81,22 +89,27 @@ class Broker:
         self._stopping = False
         self._followers: dict[tuple[bytes, str], int] = {}
         """(client, job) to the last sequence number sent."""
+        self._users: dict[bytes, str] = {}
+        """The key of each client that follows a job."""
+        self._rate = RateLimit(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
+        self._asked: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
         self._blobs = BlobStore(home)
         self._jobs = JobStore(home / "jobs.sqlite")
         self._jobs.recover()
         self._retention = Retention(self._jobs, self._blobs, home / STAGES_FOLDER, limits)
         keys = KeyPair.at(home / "keys" / "server.json")
-        client = KeyPair.at(home / "keys" / "client.json")
+        self._clients = ClientBook(home)
         self._context: zmq.Context[Any] = zmq.Context()
         self._gate = Gate(self._context)
-        self._gate.known[CLIENTS] = {client.public}
         self._front = Router(self._context, self._gate, CLIENTS, keys, endpoint)
         workers, segmenters = (
             Router(self._context, self._gate, domain, keys, "tcp://127.0.0.1:*") for domain in (WORKERS, SEGMENTERS)
         )
         self._supervisor = Supervisor(home, runner, self._jobs, workers, self._gate, keys.public)
         self._desk = SegmentDesk(home, segmenter, segmenters, self._gate, keys.public, self._give_mask)
-        self.connection = Connection(self._front.endpoint, keys.public, client.public, client.secret, os.getpid())
+        own = self._clients.own
+        self.connection = Connection(self._front.endpoint, keys.public, own.public, own.secret, os.getpid())
         self._handlers: dict[str, Callable[[Request], Answer | None]] = {
             "hello": self._hello,
             "ping": self._ping,
@@ -109,6 +122,7 @@ class Broker:
             "fetch": self._fetch,
             "segment": self._segment,
             "status": self._status,
+            "metrics": self._metrics,
             "stop": self._stop,
         }
 
@@ -126,6 +140,7 @@ class Broker:
         while not self._stopping:
             ready = dict(poller.poll(TICK))
             try:
+                self._gate.known[CLIENTS] = set(self._clients.names())
                 for socket, turn in turns.items():
                     if socket in ready:
                         turn()
@@ -152,17 +167,27 @@ class Broker:
         self._jobs.close()
 
     def _hear(self) -> None:
-        """Answer one request."""
-        client, request = self._front.receive()
+        """Answer one request. Who was revoked is not answered any more."""
+        client, user, request = self._front.receive()
+        name = self._clients.names().get(user)
+        if name is None:
+            self._forget(client)
+            return
         number = None
         try:
             message = decode(request, REQUESTS)
             number = message.fields["id"]
-            answer = self._handlers[message.type](Request(client, message.fields, message.blobs))
+            if not self._rate.allows(user):
+                raise make_error("full", "This client asks for too much at once.", "Wait a moment, then go on.")
+            self._asked[message.type] += 1
+            if message.type == "follow":
+                self._users[client] = user
+            answer = self._handlers[message.type](Request(client, name, message.fields, message.blobs))
             if answer is None:
                 return  # it follows when there is one
             frames = encode(answer.type, {"re": number, **answer.fields}, answer.blobs)
         except UnoccludeError as error:
+            self._refused[error.code] += 1
             frames = _refusal(number, error)
         except (OSError, sqlite3.Error) as error:
             log.exception("the store failed")
@@ -179,12 +204,20 @@ class Broker:
         try:
             return self._front.send(client, frames)
         except PeerGone:
-            self._followers = {key: seen for key, seen in self._followers.items() if key[0] != client}
+            self._forget(client)
             return False
 
+    def _forget(self, client: bytes) -> None:
+        self._followers = {key: seen for key, seen in self._followers.items() if key[0] != client}
+        self._users.pop(client, None)
+
     def _tell_followers(self) -> None:
+        names = self._clients.names()
         for follower, seen in list(self._followers.items()):
             client, job = follower
+            if self._users.get(client) not in names:
+                self._forget(client)
+                continue
             for event in self._jobs.events(job, seen):
                 preview = () if event.preview is None else (event.preview,)
                 if not self._send(client, encode("event", event.to_json(), preview)):
@@ -206,15 +239,15 @@ class Broker:
         job = request.fields["job"]
         spec = JobSpec.from_json(request.fields["spec"])
         known = self._jobs.get(job)
-        if known is None and self._jobs.count_queued() >= MAX_QUEUED:
-            raise make_error("full", f"{MAX_QUEUED} jobs are waiting already.", "Try again when some have ended.")
+        if known is None:
+            self._check_queue(request.name)
         self._check_room()
         image = self._blobs.put(request.blobs[0])
         mask = self._blobs.put(request.blobs[1]) if len(request.blobs) > 1 else None
         if known is None:
-            self._jobs.add(job, spec, image, mask)
+            self._jobs.add(job, spec, image, mask, request.name)
             self._supervisor.encourage()
-            log.info("job %s accepted", job)
+            log.info("accepted from %s", request.name, extra={"job": job})
         elif (known.spec, known.image, known.mask) != (spec, image, mask):
             raise make_error("conflict", f"The id {job} belongs to another job.", "Make a new id.")
         return Answer("accepted", {"job": job, "new": known is None, "seq": self._known(job).seq})
@@ -284,9 +317,32 @@ class Broker:
         )
         return Answer("status", asdict(status))
 
+    def _metrics(self, request: Request) -> Answer:
+        metrics = {
+            "uptime": time.monotonic() - self._started,
+            "requests": dict(self._asked),
+            "refused": dict(self._refused),
+            "jobs": self._jobs.count_by_state(),
+            "worker_starts": self._supervisor.starts,
+            "worker_deaths": self._supervisor.deaths,
+            "following": len(self._followers),
+            "disk_free": shutil.disk_usage(self._home).free,
+        }
+        return Answer("metrics", {"metrics": metrics})
+
     def _stop(self, request: Request) -> Answer:
+        if request.name != OWN:
+            raise make_error("forbidden", "A paired client cannot stop the backend.", "Stop it on its own machine.")
         self.stop()
         return Answer("stopping", {})
+
+    def _check_queue(self, client: str) -> None:
+        """Raises UnoccludeError where too many jobs wait already, of all or of this paired client."""
+        if self._jobs.count_queued() >= MAX_QUEUED:
+            raise make_error("full", f"{MAX_QUEUED} jobs are waiting already.", "Try again when some have ended.")
+        if client != OWN and self._jobs.count_queued(client) >= MAX_QUEUED_PAIRED:
+            words = f"{MAX_QUEUED_PAIRED} jobs of this client are waiting already."
+            raise make_error("full", words, "Try again when some have ended.")
 
     def _check_room(self) -> None:
         """Raises UnoccludeError while the disk is still able to hold what is already accepted."""

@@ -1,14 +1,14 @@
-"""The commands around the backend, for people: serve, status, jobs, stop. Each raises UnoccludeError."""
+"""The commands around the backend, for people: serve, status, jobs, clients, stop. Each raises UnoccludeError."""
 
 from __future__ import annotations
 
-import logging
-import logging.handlers
+import json
 import os
 import shutil
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from unocclude.client import Client
@@ -16,7 +16,9 @@ from unocclude.connection import PYTHON_NOTE, Connection, home_folder, write_pri
 from unocclude.errors import ServerUnavailableError
 from unocclude.protocol import make_error
 from unocclude.server.broker import Broker
+from unocclude.server.clients import ClientBook
 from unocclude.server.lock import HomeLock
+from unocclude.server.logs import log_to
 from unocclude.server.retention import Limits
 
 WEIGHTS = "UNOCCLUDE_WEIGHTS"
@@ -54,7 +56,7 @@ def serve(
             "Make it writable, or set UNOCCLUDE_HOME to another folder.",
         ) from None
     try:
-        _log_to(home / "server.log")
+        log_to(home / "server.log")
         shutil.rmtree(home / "work", ignore_errors=True)  # what processes left that were killed
         broker = Broker(home, endpoint, runner, segmenter, limits)
         try:
@@ -95,6 +97,33 @@ def jobs(limit: int = 20) -> None:
         print("No jobs yet.")
 
 
+def metrics() -> None:
+    """Print the backend's counts and sizes as JSON."""
+    with Client() as client:
+        print(json.dumps(client.metrics(), indent=2))
+
+
+def list_clients() -> None:
+    """Print who was paired."""
+    found = ClientBook(home_folder()).paired()
+    for client in found:
+        print(f"{client.name:<40}  since {time.strftime('%Y-%m-%d', time.localtime(client.since))}")
+    if not found:
+        print("No paired clients.")
+
+
+def pair_client(name: str, endpoint: str, out: Path) -> None:
+    """Let another machine's client in. `out` is the file that it needs; whoever has that file is that client."""
+    write_private(out, json.dumps(asdict(ClientBook(home_folder()).pair(name, endpoint))))
+    print(f"Move {out} to that machine, as connection.json in its home folder of Unocclude. Keep no copy.")
+
+
+def revoke_client(name: str) -> None:
+    """Shut a paired client out."""
+    ClientBook(home_folder()).revoke(name)
+    print(f"{name} cannot come in any more.")
+
+
 def stop(patience: float = 20.0) -> None:
     """End the backend and wait until it is gone. Its unfinished jobs go on at the next start."""
     home = home_folder()
@@ -108,11 +137,3 @@ def stop(patience: float = 20.0) -> None:
             )
         time.sleep(0.05)
     print("Stopped.")
-
-
-def _log_to(path: Path) -> None:
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=2_000_000, backupCount=3, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger("unocclude")
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)

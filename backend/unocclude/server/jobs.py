@@ -64,6 +64,11 @@ CREATE TABLE IF NOT EXISTS artifacts (
     PRIMARY KEY (job, name)
 );
 CREATE INDEX IF NOT EXISTS artifacts_by_content ON artifacts (sha256);
+-- Who handed a job in.
+CREATE TABLE IF NOT EXISTS owners (
+    job TEXT PRIMARY KEY,
+    client TEXT NOT NULL
+);
 -- How many workers died of a job in each stage.
 CREATE TABLE IF NOT EXISTS crashes (
     job TEXT NOT NULL,
@@ -72,7 +77,7 @@ CREATE TABLE IF NOT EXISTS crashes (
     PRIMARY KEY (job, stage)
 );
 """
-TABLES = ("jobs", "events", "artifacts", "crashes")
+TABLES = ("jobs", "events", "artifacts", "owners", "crashes")
 
 _WORK = "json_remove({}, '$.prompt', '$.choose', '$.elevation', '$.seed')"
 """What of a spec decides how long the job takes."""
@@ -137,13 +142,14 @@ class JobStore:
         for job in self._select("state = 'cancelling'"):
             self.move(job.job, "cancelled")
 
-    def add(self, job: str, spec: JobSpec, image: str, mask: str | None) -> None:
-        """Accept a job. Durable when this returns."""
+    def add(self, job: str, spec: JobSpec, image: str, mask: str | None, client: str = "own") -> None:
+        """Accept a job of this client. Durable when this returns."""
         with self._transaction(durable=True):
             self._db.execute(
                 "INSERT INTO jobs (job, spec, image, mask, state, created) VALUES (?, ?, ?, ?, 'queued', ?)",
                 (job, json.dumps(spec.to_json()), image, mask, time.time()),
             )
+            self._db.execute("INSERT INTO owners VALUES (?, ?)", (job, client))
             self._append(job, "queued")
 
     def get(self, job: str) -> StoredJob | None:
@@ -152,8 +158,17 @@ class JobStore:
     def next_queued(self) -> StoredJob | None:
         return next(iter(self._select("state = 'queued' ORDER BY number LIMIT 1")), None)
 
-    def count_queued(self) -> int:
-        return int(self._db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0])
+    def count_queued(self, client: str | None = None) -> int:
+        """Of all, or of one client."""
+        found = self._db.execute(
+            "SELECT count(*) FROM jobs WHERE state = 'queued'"
+            " AND (:client IS NULL OR job IN (SELECT job FROM owners WHERE client = :client))",
+            {"client": client},
+        )
+        return int(found.fetchone()[0])
+
+    def count_by_state(self) -> dict[str, int]:
+        return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
 
     def newest(self, limit: int) -> list[StoredJob]:
         return self._select("1 ORDER BY number DESC LIMIT ?", limit)

@@ -94,7 +94,7 @@ class Retention:
             if not condition(ended, size):
                 return
             self._jobs.forget(job)
-            log.info("job %s forgotten, its time is over", job)
+            log.info("forgotten, its time is over", extra={"job": job})
 
 
 def _files(folder: Path) -> Generator[None, None, list[tuple[Path, int, float]]]:

@@ -83,7 +83,7 @@ class SegmentDesk:
 
     def hear(self) -> None:
         """Take one report of the process."""
-        name, frames = self.router.receive()
+        name, _, frames = self.router.receive()
         child = self._child
         if child is None or name != child.name.encode():
             return  # the last words of one that was replaced

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 
 from unocclude.errors import ServerUnavailableError
 from unocclude.protocol import MAX_BLOBS, MAX_FRAME
 from unocclude.server.auth import Gate, KeyPair
+
+
+class Received(NamedTuple):
+    """`peer` is the sender's routing id, `user` the public key that the gate let in."""
+
+    peer: bytes
+    user: str
+    frames: list[bytes]
 
 
 class Router:
@@ -32,17 +40,20 @@ class Router:
                 f"{endpoint} cannot be opened ({error}).",
                 "Leave --endpoint out, so that the system chooses a free port, or name another one.",
             ) from None
-        self.endpoint = self.socket.last_endpoint.decode()
+        # Who listens on all addresses is reached from this machine under its own.
+        self.endpoint = self.socket.last_endpoint.decode().replace("//0.0.0.0:", "//127.0.0.1:")
 
-    def receive(self) -> tuple[bytes, list[bytes]]:
-        """The sender and its frames; of a message with too many frames, one more than is allowed."""
+    def receive(self) -> Received:
+        """The next message; of one with too many frames, one more than is allowed."""
         sender = self.socket.recv()
+        user = ""
         frames: list[bytes] = []
         while self.socket.getsockopt(zmq.RCVMORE):
-            frame = self.socket.recv()
+            frame = self.socket.recv(copy=False)
+            user = str(frame.get("User-Id"))
             if len(frames) < 2 + MAX_BLOBS:
-                frames.append(frame)
-        return sender, frames
+                frames.append(frame.bytes)
+        return Received(sender, user, frames)
 
     def send(self, peer: bytes, frames: Sequence[bytes]) -> bool:
         """Whether there was room for the message. Raises PeerGone where the peer has left."""

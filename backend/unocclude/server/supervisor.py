@@ -45,8 +45,10 @@ class Supervisor:
         self._outcome: Message | None = None
         self._estimate = Estimate([])
         self._false_starts = 0
-        self._deaths = 0
+        self._deaths_in_a_row = 0
         self._next_start = 0.0
+        self.starts = self.deaths = 0
+        """Of workers, so far."""
 
     @property
     def state(self) -> Literal["none", "starting", "idle", "busy"]:
@@ -64,7 +66,7 @@ class Supervisor:
 
     def hear(self) -> None:
         """Take one report of the worker."""
-        name, frames = self.router.receive()
+        name, _, frames = self.router.receive()
         worker = self._worker
         if worker is None or name.decode("utf-8", "replace") not in (worker.name, pulse_name(worker.name)):
             return  # the last words of a worker that was replaced
@@ -80,7 +82,7 @@ class Supervisor:
         elif report.type == "pulse":
             worker.pulse(report.fields["cpu"])
         elif report.fields["job"] != worker.job:
-            log.warning("the worker speaks of job %s, which it was not given", report.fields["job"])
+            log.warning("the worker speaks of a job that it was not given", extra={"job": report.fields["job"]})
         elif report.type == "progress":
             job, stage, step, total = (report.fields[field] for field in ("job", "stage", "step", "total"))
             worker.advance(stage)
@@ -121,6 +123,7 @@ class Supervisor:
             self._next_start = 0.0
 
     def _start(self) -> WorkerProcess:
+        self.starts += 1
         keys = KeyPair.new()
         self._gate.known[WORKERS] = {keys.public}
         connection = Connection(self.router.endpoint, self._server_key, keys.public, keys.secret, os.getpid())
@@ -131,7 +134,7 @@ class Supervisor:
         self._jobs.move(job.job, "running")
         worker.begin(job.job)
         self._tell(worker, "run", {"job": job.job, "spec": job.spec.to_json(), "image": job.image, "mask": job.mask})
-        log.info("job %s runs", job.job)
+        log.info("runs", extra={"job": job.job})
 
     def _tell(self, worker: WorkerProcess, kind: str, fields: dict[str, object]) -> None:
         try:
@@ -146,11 +149,11 @@ class Supervisor:
         job = outcome.fields["job"]
         if outcome.type == "done":
             self._jobs.move(job, "done", artifacts=[Artifact(**values) for values in outcome.fields["artifacts"]])
-            log.info("job %s done", job)
+            log.info("done", extra={"job": job})
         else:
             self._fail(job, error_from_json(outcome.fields["error"]))
         self._outcome = None
-        self._deaths = 0
+        self._deaths_in_a_row = 0
         if self._worker is not None:
             self._worker.finish()
 
@@ -161,16 +164,18 @@ class Supervisor:
             self._jobs.move(job, "cancelled", error=_cancelled())
         else:
             self._jobs.move(job, "failed", error=error)
-        log.info("job %s ended without a result: %s", job, error)
+        log.info("ended without a result: %s", error, extra={"job": job})
 
     def _bury(self, worker: WorkerProcess, death: str) -> None:
         """What a worker's death means for its job and for the next worker."""
         words = worker.last_words()
-        log.error("the worker %s; its last words: %s", death, words)
+        self.deaths += 1
+        log.error("the worker %s; its last words: %s", death, words, extra={"job": worker.job})
         job = self._jobs.get(worker.job) if worker.job is not None else None
         if job is None or job.state != "cancelling":
-            self._deaths += 1
-        pause = min(2.0 ** (self._deaths - FREE_DEATHS - 1), LONGEST_PAUSE) if self._deaths > FREE_DEATHS else 0.0
+            self._deaths_in_a_row += 1
+        pauses = self._deaths_in_a_row - FREE_DEATHS
+        pause = min(2.0 ** (pauses - 1), LONGEST_PAUSE) if pauses > 0 else 0.0
         self._next_start = time.monotonic() + pause
         if job is not None:
             crashes = self._jobs.count_crash(job.job, worker.stage)
