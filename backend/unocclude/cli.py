@@ -120,6 +120,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="also write the table as JSON, and pictures")
     evaluate.set_defaults(run=_evaluate)
 
+    recognise = commands.add_parser("recognise", help="say what a completed object is, by CLIP (official weights)")
+    recognise.add_argument("folder", type=Path, metavar="JOB_FOLDER")
+    recognise.add_argument("--image", type=Path, help="the photograph: also ask without completing the object")
+    recognise.add_argument("--labels", type=Path, metavar="FILE", help="one label a line (default: COCO's 80)")
+    recognise.add_argument("--top", type=int, default=5)
+    recognise.add_argument("--weights", type=Path, metavar="DIR", help="folder of the official weights")
+    recognise.add_argument("--device", default="auto")
+    recognise.add_argument("--json", action="store_true")
+    recognise.set_defaults(run=_recognise)
+
     bench = commands.add_parser("bench", help="seconds and memory of each stage's network on this machine")
     bench.add_argument("profile")
     bench.add_argument("--random-weights", action="store_true", required=True, help="needs no download")
@@ -285,6 +295,21 @@ def _evaluate(options: argparse.Namespace) -> None:
     with _training_extra():
         suite = import_module(f"unocclude.evaluation.{options.suite}")
     suite.evaluate(options.data, options.out)
+
+
+def _recognise(options: argparse.Namespace) -> None:
+    from unocclude.models.profiles import Models, pick_device
+    from unocclude.pipeline.recognise import COCO, Recogniser, pictures_of_job, read_labels
+
+    pictures = pictures_of_job(options.folder, options.image)
+    labels = COCO if options.labels is None else read_labels(options.labels)
+    clip, tokenizer = Models("official", pick_device(options.device), options.weights).clip()
+    guesses = Recogniser(clip, tokenizer, labels).guesses(pictures, options.top)
+    if options.json:
+        print(json.dumps({name: [vars(guess) for guess in found] for name, found in guesses.items()}, indent=2))
+        return
+    for name, found in guesses.items():
+        print(f"{name:<18} {', '.join(f'{guess.label} {guess.score:.2f}' for guess in found)}")
 
 
 def _bench(options: argparse.Namespace) -> None:
