@@ -45,7 +45,7 @@ QUIET = 2.0
 FIRST_RETRY, LAST_RETRY = 0.25, 8.0
 """Seconds before the first reconnect; each one waits twice as long as the one before, up to the last."""
 
-HANDSHAKE = 5.0
+HANDSHAKE = 10.0
 """Seconds for both sides to get to know each other."""
 MASK_TIMEOUT = 120.0
 """Seconds for a mask: the first one may have to wait until the backend's segmenter has loaded its libraries."""

@@ -69,7 +69,7 @@ def start_backend(
 def _answering(home: Path) -> str | None:
     try:
         endpoint = Connection.load(home).endpoint
-        with Client(home, timeout=2.0, patience=1.0) as client:
+        with Client(home, timeout=10.0, patience=1.0) as client:
             client.ping()
     except UnoccludeError:
         return None

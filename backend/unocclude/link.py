@@ -30,7 +30,7 @@ def open_dealer(context: zmq.Context[Any], connection: Connection) -> zmq.Socket
     socket.immediate = True  # nothing piles up for a backend that is not there
     socket.sndhwm = socket.rcvhwm = 64
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 10_000)
     socket.curve_serverkey = connection.server_key.encode()
     socket.curve_publickey = connection.public_key.encode()
     socket.curve_secretkey = connection.secret_key.encode()

@@ -59,7 +59,7 @@ def test_the_worker_ends_with_its_broker(new_backend) -> None:
         next(event for event in client.follow(job) if event.stage == "segment")
     worker = backend.worker()
     backend.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while _lives(worker) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _lives(worker)
@@ -91,7 +91,7 @@ def test_an_orderly_stop_keeps_the_jobs(new_backend) -> None:
         job = client.submit(JobSpec(), b"steps=60 pause=0.02")
         next(event for event in client.follow(job) if event.stage == "complete")
         client.stop()
-    assert backend.process.wait(10) == 0
+    assert backend.process.wait(120) == 0
     with backend.client() as client, pytest.raises(ServerUnavailableError, match="No backend is running"):
         client.ping()
     backend.start()
@@ -102,12 +102,12 @@ def test_an_orderly_stop_keeps_the_jobs(new_backend) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot stop a process for a while")
 def test_a_stalled_backend_is_told_from_a_missing_one(new_backend) -> None:
     backend = new_backend().start()
-    with backend.client(timeout=1) as client:
+    with backend.client() as client:
         client.ping()
         backend.process.send_signal(signal.SIGSTOP)
         try:
             with pytest.raises(ServerUnavailableError, match="has not answered for 1 s"):
-                client.ping()
+                client._request("ping", timeout=1)
         finally:
             backend.process.send_signal(signal.SIGCONT)
     with backend.client() as client:

@@ -43,7 +43,7 @@ def test_a_taken_port_ends_serve_with_the_cure(new_backend) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         process = new_backend().spawn("--endpoint", f"tcp://127.0.0.1:{other.getsockname()[1]}")
-        said = process.communicate(timeout=30)[0].decode()
+        said = process.communicate(timeout=300)[0].decode()
     assert process.returncode == 2
     assert "Leave --endpoint out" in said
     assert "Traceback" not in said
@@ -51,7 +51,7 @@ def test_a_taken_port_ends_serve_with_the_cure(new_backend) -> None:
 
 def test_a_second_backend_with_the_same_home_is_refused(backend) -> None:
     process = backend.spawn()
-    said = process.communicate(timeout=30)[0].decode()
+    said = process.communicate(timeout=300)[0].decode()
     assert process.returncode == 2
     assert "running already" in said
     with backend.client() as client:
@@ -60,9 +60,9 @@ def test_a_second_backend_with_the_same_home_is_refused(backend) -> None:
 
 def test_start_backend_starts_one_and_finds_it_again(tmp_path: Path) -> None:
     (tmp_path / FAKE.name).write_bytes(FAKE.read_bytes())
-    endpoint = start_backend(sys.executable, tmp_path, runner="fake_pipeline:run_job")
+    endpoint = start_backend(sys.executable, tmp_path, wait=300, runner="fake_pipeline:run_job")
     try:
-        assert start_backend(sys.executable, tmp_path) == endpoint
+        assert start_backend(sys.executable, tmp_path, wait=300) == endpoint
     finally:
         with Client(tmp_path) as client:
             client.stop()
@@ -73,7 +73,7 @@ def test_start_backend_tells_why_it_could_not(tmp_path: Path) -> None:
         start_backend(tmp_path / "no-python", tmp_path)
     (tmp_path / "jobs.sqlite").mkdir()
     with pytest.raises(ServerUnavailableError, match=r"jobs\.sqlite"):
-        start_backend(sys.executable, tmp_path)
+        start_backend(sys.executable, tmp_path, wait=300)
 
 
 def test_the_commands_tell_people(backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,4 +100,4 @@ def test_stop_waits_for_the_end(
     monkeypatch.setenv("UNOCCLUDE_HOME", str(backend.home))
     commands.stop()
     assert "Stopped." in capsys.readouterr().out
-    assert backend.process.wait(10) == 0
+    assert backend.process.wait(120) == 0

@@ -39,7 +39,7 @@ TIERS = (
 class OutOfMemoryError(UnoccludeError):
     """Not even the smallest pass fits."""
 
-    code = "memory"
+    code = "out_of_memory"
 
 
 def tier_for(device: torch.device) -> MemoryTier:

@@ -31,7 +31,7 @@ class Router:
         self.socket.sndhwm = self.socket.rcvhwm = 16  # messages per peer, and a message may hold a picture
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
-        self.socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, 10_000)
         try:
             self.socket.bind(endpoint)
         except zmq.ZMQError as error:
