@@ -41,11 +41,15 @@ TIMESTEP = 500
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one stage: parameters in millions, seconds by part, peak memory in MiB (of the GPU where there is one)."""
+    """Of one stage: millions of parameters, wall-clock and processor seconds by part, peak memory in MiB.
+
+    The memory is the GPU's where there is one. On a machine that others use too, processor seconds say more.
+    """
 
     stage: str
     parameters: float
     seconds: dict[str, float]
+    processor_seconds: dict[str, float]
     peak: int | None
 
 
@@ -78,7 +82,7 @@ def measure(stage: str, profile: str, device: str, whole: bool) -> Measured:
     clock = _Clock(torch.device(device))
     network = STAGES[stage](profile, torch.device(device), clock, whole)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Measured(stage, round(parameters / 1e6, 1), clock.seconds, clock.peak())
+    return Measured(stage, round(parameters / 1e6, 1), clock.seconds, clock.processor_seconds, clock.peak())
 
 
 def _segment(profile: str, device: torch.device, clock: _Clock, whole: bool) -> nn.Module:
@@ -154,11 +158,13 @@ def _random(build: Callable[[], Network], device: torch.device) -> Network:
     with parameters_without_memory():
         network = build()
     half = device.type == "cuda" and not isinstance(network, PromptableSegmenter)
-    for name, tensor in network.state_dict().items():
-        if tensor.is_meta:
-            dtype = torch.float16 if half and not name.startswith("autoencoder.") else torch.float32
-            weights = torch.empty(tensor.shape, dtype=dtype, device=device).normal_(0, 0.02)
-            network.load_state_dict({name: weights}, strict=False, assign=True)
+
+    def weights(name: str, shape: torch.Size) -> Tensor:
+        dtype = torch.float16 if half and not name.startswith("autoencoder.") else torch.float32
+        return torch.empty(shape, dtype=dtype, device=device).normal_(0, 0.02)
+
+    filled = {name: weights(name, t.shape) for name, t in network.state_dict().items() if t.is_meta}
+    network.load_state_dict(filled, strict=False, assign=True)
     return network.to(device).requires_grad_(False).eval()
 
 
@@ -179,14 +185,16 @@ class _Clock:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.seconds: dict[str, float] = {}
+        self.processor_seconds: dict[str, float] = {}
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
         self._wait()
-        start = time.perf_counter()
+        start, processor = time.perf_counter(), time.process_time()
         yield
         self._wait()
         self.seconds[part] = round(time.perf_counter() - start, 3)
+        self.processor_seconds[part] = round(time.process_time() - processor, 3)
 
     def peak(self) -> int | None:
         if self._device.type == "cuda":
@@ -198,12 +206,15 @@ class _Clock:
             torch.cuda.synchronize(self._device)
 
 
-HEADER = "| stage | parameters, million | peak memory, MiB | part | seconds |\n|---|---|---|---|---|\n"
+HEADER = (
+    "| stage | parameters, million | peak memory, MiB | part | seconds | processor seconds |\n"
+    "|---|---|---|---|---|---|\n"
+)
 
 
 def _lines(rows: list[Measured]) -> str:
     return "".join(
-        f"| {row.stage} | {row.parameters} | {row.peak} | {part} | {seconds} |\n"
+        f"| {row.stage} | {row.parameters} | {row.peak} | {part} | {seconds} | {row.processor_seconds[part]} |\n"
         for row in rows
         for part, seconds in row.seconds.items()
     )

@@ -14,7 +14,8 @@ from scipy import ndimage
 from unocclude.data.scenes import Mask, SceneMaker, SceneSource
 from unocclude.data.shards import Arrays, write_shards
 from unocclude.errors import InputError
-from unocclude.pipeline.crop import crop_around, cut, cut_mask, resized
+from unocclude.pipeline.crop import crop_around, cut, cut_mask
+from unocclude.pipeline.resampling import by_area
 from unocclude.pipeline.types import Crop
 
 PAIRS_PER_SHARD = 250
@@ -60,7 +61,7 @@ def _cut_layer(layer: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
     reach = crop.side
     padded = np.pad(layer, ((reach, reach), (reach, reach), (0, 0)))
     top, left = crop.top + reach, crop.left + reach
-    return resized(padded[top : top + crop.side, left : left + crop.side], crop.size)
+    return by_area(padded[top : top + crop.side, left : left + crop.side], crop.size, crop.size)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image as PilImage
 from scipy import ndimage
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from unocclude.models.memory import Passes, inference
 from unocclude.models.pix2gestalt import Pix2Gestalt
 from unocclude.models.samplers import DDIM, DPMSolver
 from unocclude.pipeline.crop import cut, cut_mask, uncut
+from unocclude.pipeline.resampling import by_lanczos
 from unocclude.pipeline.types import Completion, Crop, Image, Mask, Progress, no_progress
 from unocclude.protocol import SamplerName
 
@@ -104,9 +104,7 @@ def _with_photograph(imagined: Image, image: Image, visible: Mask, crop: Crop) -
     fine = Crop(crop.left, crop.top, crop.side, size)
     photograph = cut(image[..., :3], fine).astype(np.float32)
     seen = cut_mask(visible, fine)
-    drawn = np.asarray(PilImage.fromarray(imagined).resize((size, size), PilImage.Resampling.BICUBIC)).astype(
-        np.float32
-    )
+    drawn = by_lanczos(imagined, size, size).astype(np.float32)
     inside = ndimage.binary_erosion(seen, iterations=max(size // 128, 1)) & (drawn[..., 3] > 127)
     trusted = inside.astype(np.float32)
     shift = _carried_on((photograph - drawn[..., :3]) * trusted[..., None], trusted, sigma=size / 16)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as PilImage
 
 from unocclude.errors import InputError
+from unocclude.pipeline.resampling import by_area
 from unocclude.pipeline.types import Crop, Image, Mask
 
 MARGIN = 0.7
@@ -28,7 +27,7 @@ def cut(image: Image, crop: Crop) -> Image:
     height, width = image.shape[:2]
     rows = np.clip(np.arange(crop.top, crop.top + crop.side), 0, height - 1)
     columns = np.clip(np.arange(crop.left, crop.left + crop.side), 0, width - 1)
-    return resized(image[rows][:, columns], crop.size)
+    return by_area(image[rows][:, columns], crop.size, crop.size)
 
 
 def cut_mask(mask: Mask, crop: Crop) -> Mask:
@@ -36,44 +35,15 @@ def cut_mask(mask: Mask, crop: Crop) -> Mask:
     padded = np.zeros((crop.side, crop.side), np.uint8)
     inside, source = _overlap(crop, mask.shape)
     padded[inside] = 255 * mask[source].astype(np.uint8)
-    return resized(padded, crop.size) > 127
+    return by_area(padded, crop.size, crop.size) > 127
 
 
 def uncut(picture: Image, crop: Crop, shape: tuple[int, int]) -> Image:
     """A model-size picture (size, size[, C]) back on a canvas of the image's (height, width), 0 elsewhere."""
     canvas = np.zeros((*shape, *picture.shape[2:]), np.uint8)
     inside, target = _overlap(crop, shape)
-    canvas[target] = resized(picture, crop.side)[inside]
+    canvas[target] = by_area(picture, crop.side, crop.side)[inside]
     return canvas
-
-
-def resized(picture: Image, size: int) -> Image:
-    """To (size, size): averages of areas when shrinking, as pix2gestalt expects, else bicubic.
-
-    RGBA is resized with its colours weighted by alpha.
-    """
-    height, width = picture.shape[:2]
-    if (height, width) == (size, size):
-        return picture
-    if size > min(height, width):
-        return np.asarray(PilImage.fromarray(picture).resize((size, size), PilImage.Resampling.BICUBIC))
-    values = picture.astype(np.float64)
-    if picture.ndim == 3 and picture.shape[2] == 4:
-        values[..., :3] *= values[..., 3:] / 255
-    values = _averaged(_averaged(values, size).swapaxes(0, 1), size).swapaxes(0, 1)
-    if picture.ndim == 3 and picture.shape[2] == 4:
-        values[..., :3] *= 255 / np.maximum(values[..., 3:], 1e-6)
-    return np.rint(values).clip(0, 255).astype(np.uint8)
-
-
-def _averaged(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Mean values over `size` equal intervals of the first axis, which may cut through its elements."""
-    count = len(values)
-    edges = np.linspace(0, count, size + 1)
-    whole = np.minimum(edges.astype(int), count - 1)
-    part = (edges - whole).reshape(-1, *[1] * (values.ndim - 1))
-    before = np.cumsum(values, axis=0)[whole] - values[whole]
-    return np.diff(before + part * values[whole], axis=0) * (size / count)
 
 
 def _overlap(crop: Crop, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
