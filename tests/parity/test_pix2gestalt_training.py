@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from golden_files import Golden, to_pictures, within
 from torch import Tensor
@@ -97,3 +98,24 @@ def test_start_from_the_base_checkpoint(pix2gestalt_golden: Golden) -> None:
     for before, after in (("base_conv", "conv_after"), ("base_ema_conv", "ema_conv_after")):
         found = checkpoints.widened(stored[before], stored[after].shape[1])
         assert torch.equal(found, stored[after])
+
+
+def test_the_base_checkpoint_is_loaded_whole(
+    raw_completion: Pix2Gestalt, pix2gestalt_state: dict[str, Tensor], pix2gestalt_golden: Golden
+) -> None:
+    conv = "model.diffusion_model.input_blocks.0.0.weight"
+    base = {key: t for key, t in pix2gestalt_state.items() if not key.startswith("cc_projection")}
+    base[conv] = base[conv][:, :4]
+    begun = Pix2Gestalt(raw_completion.config)
+    checkpoints.load_training_start(begun, base)
+    kernel = begun.unet.conv_in.weight
+    assert torch.equal(kernel[:, :4], base[conv])
+    assert not kernel[:, 4:].any()
+    assert torch.equal(begun.projection.weight, torch.eye(len(begun.projection.bias)))
+    assert not begun.projection.bias.any()
+    expected = raw_completion.state_dict()
+    for name, tensor in begun.state_dict().items():
+        assert name.startswith(("unet.conv_in.weight", "projection.")) or torch.equal(tensor, expected[name]), name
+    del base["first_stage_model.quant_conv.bias"]
+    with pytest.raises(checkpoints.CheckpointMismatchError, match="quant_conv"):
+        checkpoints.load_training_start(begun, base)

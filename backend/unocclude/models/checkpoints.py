@@ -48,6 +48,9 @@ PIX2GESTALT_UNUSED = re.compile(
     r"|model\.diffusion_model\..+|model_ema\.(decay|num_updates)"
 )
 """Among others the plain UNet: pictures are made with its moving average, model_ema."""
+TRAINING_START_UNUSED = re.compile(
+    rf"{SCHEDULE_BUFFERS}|{POSTERIOR_BUFFERS}|cond_stage_model{TEXT_TOWER}|model_ema\..+"
+)
 CLIP_UNUSED = re.compile(r"input_resolution|context_length|vocab_size")
 SYNCDREAMER_UNUSED = re.compile(rf"{SCHEDULE_BUFFERS}|{POSTERIOR_BUFFERS}|clip_image_encoder{TEXT_TOWER}|{CAMERAS}")
 ROUNDING = 1e-5
@@ -116,6 +119,21 @@ def load_pix2gestalt(module: Pix2Gestalt, state: StateDict) -> None:
     """The weights that pix2gestalt samples with: the UNet's moving average. Raises CheckpointMismatchError."""
     fixed = {"alphas_cumprod": module.schedule.alphas_cumprod}
     load(module, state, pix2gestalt_sources(module), PIX2GESTALT_UNUSED, fixed)
+
+
+def load_training_start(module: Pix2Gestalt, state: StateDict) -> None:
+    """The image-conditioned Stable Diffusion that pix2gestalt's authors began from: blind to picture and mask at first.
+
+    Its UNet is for four channels and there is no projection, so that begins as the identity. Raises
+    CheckpointMismatchError.
+    """
+    unet = unet_sources(module.unet, module.config.unet, "model.diffusion_model.")
+    first, channels = unet["conv_in.weight"], module.unet.config.in_channels
+    unet["conv_in.weight"] = Source(first.key, lambda kernel: widened(kernel, channels))
+    sources = {**pix2gestalt_sources(module), **_prefixed("unet.", unet)}
+    width = len(module.projection.bias)
+    identity = {"cc_projection.weight": torch.eye(width), "cc_projection.bias": torch.zeros(width)}
+    load(module, {**state, **identity}, sources, TRAINING_START_UNUSED)
 
 
 def load_syncdreamer(module: SyncDreamer, state: StateDict) -> None:
