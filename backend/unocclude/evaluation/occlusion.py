@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -177,15 +177,18 @@ def _compared(made: ViewSet, true: ViewSet) -> tuple[float, float]:
 
 def _means(rows: list[Row]) -> dict[str, dict[str, float]]:
     """By way, over the scenes in which that way found an object; `found` is their share."""
-    table = {}
+    masks = {name: _mean([getattr(row, name) for row in rows]) for name in ("visible_alone", "best_of_3", "click_iou")}
+    table = {"masks": masks}
     for way in rows[0].ways:
-        found = [asdict(r) for r in (row.ways[way] for row in rows) if r is not None]
-        names = Rebuilt.__dataclass_fields__
-        means = {name: float(np.nanmean([r[name] for r in found])) if found else math.nan for name in names}
+        found = [r for r in (row.ways[way] for row in rows) if r is not None]
+        means = {field.name: _mean([getattr(r, field.name) for r in found]) for field in fields(Rebuilt)}
         table[way] = {"found": len(found) / len(rows), **means}
-    masks = {name: float(np.mean([getattr(row, name) for row in rows])) for name in Row.__dataclass_fields__
-             if name not in ("scene", "ways")}  # fmt: skip
-    return {"masks": masks, **table}
+    return table
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _as_text(table: dict[str, dict[str, float]], rows: list[Row]) -> str:
