@@ -9,7 +9,8 @@ from importlib import metadata
 
 from unocclude import __version__
 from unocclude.errors import UnoccludeError
-from unocclude.models.registry import BUNDLED, BUNDLED_FILES
+from unocclude.models.model_folder import ModelFolder
+from unocclude.models.registry import BUNDLED, BUNDLED_FILES, NEEDED
 
 
 def examine() -> str:
@@ -27,13 +28,17 @@ def examine() -> str:
 def _torch() -> list[str]:
     try:
         import torch
+
+        from unocclude.models.memory import tier_for
     except ImportError as error:
         return [f"! torch      cannot be imported ({error}). Install again as the README says."]
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
+        tier = tier_for(torch.device("cuda"))
         return [
             f"torch       {torch.__version__}",
-            f"GPU         {torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free",
+            f"GPU         {torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free:"
+            f" memory tier “{tier.name}”",
         ]
     lines = [
         f"torch       {torch.__version__}",
@@ -51,7 +56,14 @@ def _weights() -> list[str]:
     if missing:
         return [f"! weights    bundled files missing: {', '.join(missing)}. Reinstall unocclude."]
     size = sum((BUNDLED / name).stat().st_size for name in BUNDLED_FILES)
-    return [f"weights     bundled, {size / 2**20:.1f} MiB"]
+    return [f"weights     bundled, {size / 2**20:.1f} MiB", _official_weights()]
+
+
+def _official_weights() -> str:
+    folder = ModelFolder()
+    here = [file for file in NEEDED if folder.has(file)]
+    rest = "" if len(here) == len(NEEDED) else "; get the rest with: unocclude models download"
+    return f"            official, {len(here)} of {len(NEEDED)} files in {folder.path}{rest}"
 
 
 def _backend() -> list[str]:
