@@ -12,15 +12,14 @@ from PIL import Image as PilImage
 from tqdm import tqdm
 
 from unocclude.errors import InputError
+from unocclude.evaluation.scenes import imagined, iou, on_white, scenes_in, truth_of
 from unocclude.models.profiles import Models
-from unocclude.pipeline.complete import amodal_mask, complete
-from unocclude.pipeline.crop import crop_around, cut, uncut
+from unocclude.pipeline.complete import amodal_mask
+from unocclude.pipeline.crop import cut, uncut
 from unocclude.pipeline.inputs import read_image, read_mask
 from unocclude.pipeline.segment import Segmenter
 from unocclude.pipeline.types import Completion, Crop, Image, Mask
 from unocclude.protocol import Prompt
-
-SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,7 @@ def evaluate(data: Path, out: Path | None) -> dict[str, float]:
     `data` holds objects/NAME/{amodal_mask.png, whole.png} and objects/NAME/SCENE/{scene.png, visible_mask.png,
     point.json}. With `out`: completion.json and completion.png there. Raises InputError where there are no scenes.
     """
-    scenes = sorted(p.parent for p in (data / "objects").glob("*/*/scene.png"))
-    if not scenes:
-        raise InputError(f"{data} has no objects/NAME/SCENE/scene.png.", "Name the folder that holds objects/.")
+    scenes = scenes_in(data)
     models = Models("bundled", torch.device("cpu"))
     rows, pictures = [], []
     for folder in tqdm(scenes, unit="scene"):
@@ -96,36 +93,9 @@ def _scene(folder: Path, models: Models) -> tuple[Row, Image]:
     return row, _strip(image, visible, amodal, truth, clicked, completions)
 
 
-def truth_of(scene: Path) -> Mask:
-    """(H, W): the true amodal mask; that of the object's own picture unless the scene has another."""
-    own = scene / "amodal_mask.png"
-    return read_mask(own if own.exists() else scene.parent / "amodal_mask.png")
-
-
-def imagined(image: Image, visible: Mask, models: Models) -> tuple[list[Completion], Crop]:
-    """SAMPLES completions as the profile makes them."""
-    crop = crop_around(visible)
-    profile = models.profile
-    completions = complete(
-        image,
-        visible,
-        crop,
-        models.completion(),
-        samples=SAMPLES,
-        steps=profile.completion_steps,
-        guidance=profile.completion_guidance,
-        seed=0,
-    )
-    return completions, crop
-
-
 def _with_mask(image: Image, visible: Mask, models: Models) -> tuple[list[Completion], Mask, Crop]:
     completions, crop = imagined(image, visible, models)
     return completions, visible, crop
-
-
-def iou(a: Mask, b: Mask) -> float:
-    return float((a & b).sum() / max((a | b).sum(), 1))
 
 
 def _hidden_psnr(completions: list[Completion], crop: Crop, whole: Image, hidden: Mask) -> float:
@@ -134,11 +104,6 @@ def _hidden_psnr(completions: list[Completion], crop: Crop, whole: Image, hidden
     wanted = on_white(whole)[box]
     made = np.mean([on_white(uncut(c.rgba, crop, hidden.shape))[box] for c in completions], axis=0)
     return float(-10 * np.log10(max(((made - wanted) ** 2).mean(), 1e-10)))
-
-
-def on_white(rgba: Image) -> np.ndarray:
-    alpha = rgba[..., 3:] / 255.0
-    return rgba[..., :3] / 255.0 * alpha + 1 - alpha
 
 
 def _strip(

@@ -12,13 +12,11 @@ from PIL import Image as PilImage
 from tqdm import tqdm
 
 from unocclude.errors import InputError
+from unocclude.evaluation.scenes import imagined
 from unocclude.models.elevation import estimate_elevation
 from unocclude.models.profiles import Models
-from unocclude.pipeline.complete import amodal_mask, complete, most_agreed
-from unocclude.pipeline.crop import crop_around
+from unocclude.pipeline.complete import amodal_mask, most_agreed
 from unocclude.pipeline.inputs import read_image, read_mask
-
-SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -69,17 +67,7 @@ def _row(folder: Path, models: Models) -> Row:
 
 def _from_scene(folder: Path, models: Models) -> float:
     image, visible = read_image(folder / "scene.png"), read_mask(folder / "visible_mask.png")
-    crop, profile = crop_around(visible), models.profile
-    completions = complete(
-        image,
-        visible,
-        crop,
-        models.completion(),
-        samples=SAMPLES,
-        steps=profile.completion_steps,
-        guidance=profile.completion_guidance,
-        seed=0,
-    )
+    completions, crop = imagined(image, visible, models)
     chosen = most_agreed(completions, amodal_mask(completions, visible, crop), crop)
     return estimate_elevation(models.elevation(), completions[chosen].rgba)
 

@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from unocclude.cameras import VIEW_COUNT, VIEW_SIZE, intrinsics, target_cameras
 from unocclude.errors import InputError
-from unocclude.evaluation.completion import imagined, iou, on_white, truth_of
 from unocclude.evaluation.geometry import chamfer_distance, inside_voxels, seen_points, volume_iou
+from unocclude.evaluation.scenes import imagined, iou, on_white, scenes_in, truth_of
 from unocclude.evaluation.surface import Case, object_case
 from unocclude.models.elevation import estimate_elevation
 from unocclude.models.profiles import Models
@@ -73,9 +73,7 @@ def evaluate(data: Path, out: Path | None) -> dict[str, dict[str, float]]:
     Needs objects/NAME/{mesh.glb, targets.png, meta.json} besides the scenes. With `out`: occlusion.json and
     occlusion.png there. Raises InputError where there are no scenes.
     """
-    scenes = sorted(p.parent for p in (data / "objects").glob("*/*/scene.png"))
-    if not scenes:
-        raise InputError(f"{data} has no objects/NAME/SCENE/scene.png.", "Name the folder that holds objects/.")
+    scenes = scenes_in(data)
     models = Models("bundled", torch.device("cpu"))
     rows, strips = [], []
     for folder in tqdm(scenes, unit="scene"):
