@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+from scipy import ndimage
 from unocclude.errors import UnoccludeError
 from unocclude.pipeline.meshing import Grid, extract_surface, is_watertight
 from unocclude.pipeline.types import Surface
@@ -55,6 +56,12 @@ def test_loose_parts_and_hollows_are_dropped() -> None:
 def test_what_leaves_the_cube_is_closed_at_its_side() -> None:
     mesh = check(extract_surface(ball((0.3, 0, 0), 0.4), GRID, 6_000))
     assert mesh.vertices[:, 0].max() == pytest.approx(0.5, abs=0.002)
+
+
+def test_noise_is_closed_however_few_faces_are_asked_for() -> None:
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=GRID.shape), 1.5).astype(np.float32)
+    for target in (500, 5_000):
+        check(extract_surface(noise, GRID, target))
 
 
 def test_nothing_inside_is_an_error() -> None:

@@ -18,6 +18,7 @@ from unocclude.evaluation.geometry import chamfer_distance, inside_voxels, seen_
 from unocclude.pipeline.export import write_glb
 from unocclude.pipeline.meshing import is_watertight
 from unocclude.pipeline.rasterise import render
+from unocclude.pipeline.report import peak_ram_mb
 from unocclude.pipeline.surface import fit_surface
 from unocclude.pipeline.texture import texture_surface
 from unocclude.pipeline.types import Image, TexturedMesh, ViewSet
@@ -40,7 +41,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """`iou` is NaN where the true mesh is open. `psnr`: the 16 views drawn again from the mesh, on white, in dB."""
+    """`iou` is NaN where the true mesh is open. `psnr`: the 16 views drawn again from the mesh, on white, in dB.
+
+    `cpu_seconds` are this process's: on a busy machine, `seconds` are more. `memory_mb`: its peak so far, NaN on
+    Windows, whose Python does not tell.
+    """
 
     name: str
     chamfer: float
@@ -49,6 +54,8 @@ class Row:
     faces: int
     closed: bool
     seconds: float
+    cpu_seconds: float
+    memory_mb: float
 
 
 def evaluate(data: Path, out: Path | None = None, preset: Preset = "balanced") -> dict[str, float]:
@@ -58,31 +65,33 @@ def evaluate(data: Path, out: Path | None = None, preset: Preset = "balanced") -
     Raises InputError if it holds neither.
     """
     rows = []
-    print(f"{'views':<24}{'chamfer':>9}{'iou':>7}{'psnr':>7}{'faces':>8}{'closed':>8}{'seconds':>9}")
-    for case in _cases(data):
-        row, mesh = _measure(case, preset)
+    print(f"{'views':<24}{'chamfer':>9}{'iou':>7}{'psnr':>7}{'faces':>8}{'closed':>8}"
+          f"{'seconds':>9}{'cpu s':>8}{'MB':>7}")  # fmt: skip
+    for case in cases(data):
+        row, mesh = measure(case, preset)
         rows.append(row)
         print(f"{row.name:<24}{row.chamfer:9.5f}{row.iou:7.3f}{row.psnr:7.2f}{row.faces:8d}{row.closed!s:>8}"
-              f"{row.seconds:9.1f}", flush=True)  # fmt: skip
+              f"{row.seconds:9.1f}{row.cpu_seconds:8.1f}{row.memory_mb:7.0f}", flush=True)  # fmt: skip
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             write_glb(mesh, out / f"{row.name}.glb", {"preset": preset})
             PilImage.fromarray(turntable(case.views, mesh)).save(out / f"{row.name}.png")
     if not rows:
         raise InputError(f"{data} holds no view sets with true meshes.", "Name the folder that holds objects/.")
-    names = ("chamfer", "iou", "psnr", "seconds")
+    names = ("chamfer", "iou", "psnr", "seconds", "cpu_seconds")
     means = {name: float(np.nanmean([getattr(row, name) for row in rows])) for name in names}
-    print(f"{'mean':<24}{means['chamfer']:9.5f}{means['iou']:7.3f}{means['psnr']:7.2f}{'':16}{means['seconds']:9.1f}")
+    print(f"{'mean':<24}{means['chamfer']:9.5f}{means['iou']:7.3f}{means['psnr']:7.2f}{'':16}"
+          f"{means['seconds']:9.1f}{means['cpu_seconds']:8.1f}")  # fmt: skip
     if out is not None:
         (out / "surface.json").write_text(json.dumps({"mean": means, "rows": [asdict(row) for row in rows]}, indent=2))
     return means
 
 
-def views_psnr(mesh: TexturedMesh, views: ViewSet) -> float:
-    """Mean over the views of the PSNR of the mesh drawn from their cameras, both on white, in dB."""
+def views_psnr(mesh: TexturedMesh, views: ViewSet, which: slice = slice(None)) -> float:
+    """Mean PSNR in dB, over the views or over `which` of them, of the mesh drawn from their cameras; both on white."""
     errors = [
         ((_on_white(render(mesh, camera, intrinsics(), VIEW_SIZE)) - _on_white(rgba)) ** 2).mean()
-        for rgba, camera in zip(views.rgba, target_cameras(), strict=True)
+        for rgba, camera in zip(views.rgba[which], target_cameras()[which], strict=True)
     ]
     return float(np.mean(-10 * np.log10(np.maximum(errors, 1e-10))))
 
@@ -95,21 +104,43 @@ def turntable(views: ViewSet, mesh: TexturedMesh) -> Image:
     return tiles.reshape(3, 6, VIEW_SIZE, VIEW_SIZE, 3).swapaxes(1, 2).reshape(3 * VIEW_SIZE, 6 * VIEW_SIZE, 3)
 
 
-def _measure(case: Case, preset: Preset) -> tuple[Row, TexturedMesh]:
-    start = time.perf_counter()
+def measure(case: Case, preset: Preset) -> tuple[Row, TexturedMesh]:
+    """Fits, textures and compares with the truth; the comparison is not part of the seconds."""
+    start, cpu_start = time.perf_counter(), time.process_time()
     surface = fit_surface(case.views, preset)
     mesh = texture_surface(surface, case.views)
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    memory = peak_ram_mb()
     vertices, faces = np.asarray(case.truth.vertices), np.asarray(case.truth.faces)
     iou = float("nan")
     if case.truth.is_watertight:
         iou = volume_iou(inside_voxels(surface.vertices, surface.faces), inside_voxels(vertices, faces))
     chamfer = chamfer_distance(seen_points(surface.vertices, surface.faces), seen_points(vertices, faces))
     psnr = views_psnr(mesh, case.views)
-    return Row(case.name, chamfer, iou, psnr, len(surface.faces), is_watertight(surface), seconds), mesh
+    row = Row(
+        name=case.name,
+        chamfer=chamfer,
+        iou=iou,
+        psnr=psnr,
+        faces=len(surface.faces),
+        closed=is_watertight(surface),
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        memory_mb=float("nan") if memory is None else float(memory),
+    )
+    return row, mesh
 
 
-def _cases(data: Path) -> Iterator[Case]:
+def held_out_psnr(case: Case, preset: Preset) -> float:
+    """PSNR in dB of every second view, drawn from a mesh that only the others were used for."""
+    given = case.views.rgba.copy()
+    given[1::2] = 0
+    mesh = texture_surface(fit_surface(ViewSet(given), preset), ViewSet(given))
+    return views_psnr(mesh, case.views, slice(1, None, 2))
+
+
+def cases(data: Path) -> Iterator[Case]:
+    """All view sets below `data` that `evaluate` describes."""
     for path in sorted((data / "objects").glob("*/targets.png")):
         yield object_case(path.parent)
     if (data / "true_mesh.obj").is_file():

@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from unocclude.cameras import FOCAL, TARGET_ELEVATION, VIEW_SIZE, intrinsics, target_cameras
+from unocclude.cameras import DISTANCE, FOCAL, VIEW_SIZE, intrinsics, target_cameras
 from unocclude.pipeline.meshing import HALF_CUBE, Grid
 from unocclude.pipeline.rasterise import project, rasterise, sample_image
 from unocclude.pipeline.types import Mask, Surface, ViewSet
 
 SEARCH_POINTS = 64**3
 MIN_FOREGROUND = 0.001
+AGREED_SHARE = 0.7
+"""Views agree if no single one of them cuts off more than the rest of what the others leave."""
+
+UNSUPPORTED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Silhouettes:
 def hull_distance(silhouettes: Silhouettes, grid: Grid) -> NDArray[np.float32]:
     """(X, Y, Z) distance to the hull in units of the world, negative inside; a bound rather than exact.
 
-    Two views must agree that a point is outside, so that one wrong outline cuts nothing off. Beyond a picture's
-    border its outermost pixels go on, so that a clipped object is not cut off either.
+    Where the views disagree, two of them must hold a point to be outside, so that one wrong outline cuts nothing off.
+    Beyond a picture's border its outermost pixels go on, so that a clipped object is not cut off either.
     """
     points = grid.points().reshape(-1, 3)
     farthest = np.full(len(points), -np.inf, np.float32)
@@ -54,7 +58,8 @@ def hull_distance(silhouettes: Silhouettes, grid: Grid) -> NDArray[np.float32]:
         distance = sample_image(outline[..., None], pixels)[:, 0] * depth / FOCAL
         second = np.maximum(second, np.minimum(farthest, distance))
         farthest = np.maximum(farthest, distance)
-    return second.reshape(grid.shape)
+    agreed = (farthest < 0).sum() >= AGREED_SHARE * (second < 0).sum()
+    return (farthest if agreed else second).reshape(grid.shape)
 
 
 def hull_box(silhouettes: Silhouettes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -68,17 +73,36 @@ def hull_box(silhouettes: Silhouettes) -> tuple[NDArray[np.float64], NDArray[np.
     return low, high
 
 
+def unsupported_views(views: ViewSet) -> list[int]:
+    """Numbers of the views whose outline holds much that the other views rule out: they show another object.
+
+    Empty if all agree; also if nothing is common to them, which `hull_box` tells.
+    """
+    silhouettes = Silhouettes.of(views)
+    search = Grid.around(np.full(3, -HALF_CUBE), np.full(3, HALF_CUBE), SEARCH_POINTS)
+    inside = search.points()[hull_distance(silhouettes, search) < 0]
+    if len(inside) == 0:
+        return []
+    gaps = int(np.ceil(search.voxel * FOCAL / (DISTANCE - HALF_CUBE) / 2))
+    shown = np.flatnonzero((views.rgba[..., 3] > 127).mean((1, 2)) > MIN_FOREGROUND)
+    found = []
+    for number, mask, camera in zip(shown, silhouettes.masks, silhouettes.cameras, strict=True):
+        column, row = np.clip(project(inside, camera, intrinsics())[0].astype(int), 0, VIEW_SIZE - 1).T
+        possible = np.zeros_like(mask)
+        possible[row, column] = True
+        ruled_out = mask & ~ndimage.binary_dilation(possible, np.ones((3, 3)), iterations=gaps)
+        if ruled_out.sum() > UNSUPPORTED_SHARE * mask.sum():
+            found.append(int(number))
+    return found
+
+
 def base_height(surface: Surface, silhouettes: Silhouettes) -> float:
     """The z at which the object stands; below it, the views' outlines leave a cone that no picture supports.
 
-    The frame is centred on the object's box, so it should stand at minus the height of its top. That counts as far as
-    it is possible: not above the lowest point that the views see, and not lower than a ball of the object's width
-    hides from cameras at 30 degrees.
+    The frame is centred on the object's box, so it stands at minus the height of its top, as far as the views allow:
+    not above the lowest point that they see.
     """
-    lowest = _lowest_seen(surface, silhouettes)
-    width = np.ptp(surface.vertices[:, :2], axis=0).mean()
-    hidden = (1 - np.cos(np.deg2rad(TARGET_ELEVATION))) * width / 2
-    return float(np.clip(-surface.vertices[:, 2].max(), lowest - hidden, lowest))
+    return float(min(-surface.vertices[:, 2].max(), _lowest_seen(surface, silhouettes)))
 
 
 def _lowest_seen(surface: Surface, silhouettes: Silhouettes) -> float:

@@ -63,13 +63,14 @@ def extract_surface(sdf: NDArray[np.float32], grid: Grid, target_faces: int) -> 
 
 def is_watertight(surface: Surface) -> bool:
     """Whether every edge joins exactly two faces of opposite direction."""
-    mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
-    return bool(mesh.is_watertight and mesh.is_winding_consistent)
+    return _is_closed(surface.vertices, surface.faces)
 
 
 def _within_cube(sdf: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
-    outside_cube = np.abs(grid.points()).max(-1) - HALF_CUBE
-    return np.maximum(sdf, outside_cube)
+    for axis in range(3):  # one by one, since the points of a fine grid fill gigabytes
+        beyond = np.abs(grid.origin[axis] + grid.voxel * np.arange(grid.shape[axis])) - HALF_CUBE
+        sdf = np.maximum(sdf, beyond.astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)]))
+    return sdf
 
 
 def _single_solid(sdf: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -87,9 +88,17 @@ def _single_solid(sdf: NDArray[np.float32]) -> NDArray[np.float32]:
 def _simplify(
     vertices: NDArray[np.float64], faces: NDArray[np.integer], target: int
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    if len(faces) <= target:
-        return vertices, faces
-    simple = fast_simplification.simplify(
-        vertices.astype(np.float32), np.ascontiguousarray(faces, np.int32), target_count=target, agg=3
-    )
-    return simple[0], simple[1]
+    """As few as `target` faces; more, where so few would tear a mesh of many folds or glue it to itself."""
+    while len(faces) > target:
+        simple = fast_simplification.simplify(
+            vertices.astype(np.float32), np.ascontiguousarray(faces, np.int32), target_count=target, agg=3
+        )
+        if _is_closed(*simple):
+            return simple[0], simple[1]
+        target *= 2
+    return vertices, faces
+
+
+def _is_closed(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> bool:
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    return bool(mesh.is_watertight and mesh.is_winding_consistent)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xatlas
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from unocclude.cameras import intrinsics, target_cameras
 from unocclude.pipeline.export import vertex_normals
-from unocclude.pipeline.rasterise import project, rasterise, sample_image
-from unocclude.pipeline.types import FrontView, Image, Surface, TexturedMesh, ViewSet
+from unocclude.pipeline.rasterise import project, rasterise, render, sample_image
+from unocclude.pipeline.types import FrontView, Image, Mask, Surface, TexturedMesh, ViewSet
 
 PADDING = 4
 """Texels between charts."""
@@ -22,12 +23,16 @@ DEPTH_SLACK = 0.006
 SHARPNESS = 4
 """Power of the cosine between normal and view: high lets the most frontal view win, low blends."""
 EDGE_PIXELS = 4.0
-"""Views are trusted fully only this far inside their outline, where no background shines in."""
+"""Views are trusted fully only this far inside their outline."""
+SHINE_PIXELS = 2.0
+"""So far inside the outline of a picture of 256 pixels, the background may shine in: those pixels are not used."""
 NEIGHBOURS = 24
 """Seen texels that colour an unseen one."""
 FRONT_WEIGHT = 20.0
 FRONT_TOLERANCE = 40.0
 """Difference from the views' colour (0 to 255) at which the photograph loses its say."""
+COMPARED_SIZE, COMPARED_BLUR = 128, 4.0
+"""Photograph and views are compared at this size, blurred by so many pixels: only the photograph has fine detail."""
 
 Floats = NDArray[np.float32]
 
@@ -62,10 +67,14 @@ def texture_surface(surface: Surface, views: ViewSet, front: FrontView | None = 
         colours, seen = np.full_like(colours, 128.0), np.ones_like(seen)
     else:
         colours[seen] /= weights[seen][:, None]
-    if front is not None:
-        _add_front(colours, np.minimum(weights, 1.0), surface, texels, front)
     colours[~seen] = _nearby_colours(texels.points[~seen], texels.points[seen], colours[seen])
-    return TexturedMesh(vertices, faces, uv, _padded_picture(texels, colours, size))
+    mesh = TexturedMesh(vertices, faces, uv, _padded_picture(texels, colours, size))
+    if front is None:
+        return mesh
+    colour, confidence = _projected(surface, texels, front.rgba, front.world_to_camera, front.intrinsics)
+    front_weight = FRONT_WEIGHT * confidence * _agreement(mesh, texels, front)
+    share = front_weight / np.maximum(front_weight + np.minimum(weights, 1.0), 1e-6)
+    return replace(mesh, texture=_padded_picture(texels, colours + (colour - colours) * share[:, None], size))
 
 
 def unwrap(surface: Surface, size: int) -> tuple[Floats, NDArray[np.int32], Floats]:
@@ -109,24 +118,40 @@ def _projected(
     slope = np.sqrt(1 - facing**2) / np.maximum(facing, 0.05)
     visible = depth < nearest + DEPTH_SLACK + 1.5 * depth / k[0, 0] * slope
 
-    solid = np.pad((rgba[..., 3] > 200) & (raster.face >= 0), 1)
-    trust = np.clip(ndimage.distance_transform_edt(solid)[1:-1, 1:-1] / (EDGE_PIXELS * size / 256), 0, 1)
+    inside, pure = _away_from_background((rgba[..., 3] > 200) & (raster.face >= 0))
+    trust = np.where(pure, np.clip(inside / EDGE_PIXELS, 0.1, 1), 0)
     confidence = visible * facing**SHARPNESS * trust[row, column]
-    return sample_image(rgba[..., :3], pixels), confidence.astype(np.float32)
+    # Between pixels, too, no background may shine in: there, the nearest pure pixel is repeated.
+    nearest_pure = ndimage.distance_transform_edt(~pure, return_distances=False, return_indices=True)
+    return sample_image(rgba[(*nearest_pure, slice(3))], pixels), confidence.astype(np.float32)
 
 
-def _add_front(colours: Floats, weights: Floats, surface: Surface, texels: Texels, front: FrontView) -> None:
-    """Mix the photograph into `colours` (N, 3) of weight (N,), where both agree apart from fine detail."""
-    camera, k = front.world_to_camera, front.intrinsics
-    colour, confidence = _projected(surface, texels, front.rgba, camera, k)
-    blur = len(front.rgba) / 64
-    solid = (front.rgba[..., 3:] > 127).astype(np.float32)
-    coverage = ndimage.gaussian_filter(solid, (blur, blur, 0))
-    smooth = ndimage.gaussian_filter(front.rgba[..., :3] * solid, (blur, blur, 0)) / np.maximum(coverage, 1e-3)
-    difference = np.abs(sample_image(smooth, project(texels.points, camera, k)[0]) - colours).mean(1)
-    weight = FRONT_WEIGHT * confidence * np.exp(-((difference / FRONT_TOLERANCE) ** 2))
-    share = weight / np.maximum(weight + weights, 1e-6)
-    colours += (colour - colours) * share[:, None]
+def _away_from_background(outline: Mask) -> tuple[Floats, Mask]:
+    """How far each pixel (H, W) is from the background, in pixels of a picture of 256, and whether it is free of it."""
+    inside = ndimage.distance_transform_edt(np.pad(outline, 1))[1:-1, 1:-1] * 256 / len(outline)
+    # The middle of what is too thin to have an inside stands for it.
+    pure = outline & ((inside > SHINE_PIXELS) | (inside >= ndimage.maximum_filter(inside, 5)))
+    return inside.astype(np.float32), pure
+
+
+def _agreement(mesh: TexturedMesh, texels: Texels, front: FrontView) -> Floats:
+    """(N,) how far the photograph agrees, apart from fine detail, with the colours of the views: 0 to 1."""
+    size = len(front.rgba)
+    small = COMPARED_SIZE / size
+    k = front.intrinsics * np.array([[small], [small], [1.0]])
+    photograph = np.asarray(
+        PillowImage.fromarray(front.rgba).resize((COMPARED_SIZE, COMPARED_SIZE), PillowImage.Resampling.BOX)
+    )
+    drawn = render(mesh, front.world_to_camera, k, COMPARED_SIZE)
+    both = (photograph[..., 3:] > 127) & (drawn[..., 3:] > 127)
+    difference = (photograph[..., :3].astype(np.float32) - drawn[..., :3]) * both
+    blur = (COMPARED_BLUR, COMPARED_BLUR, 0)
+    smooth = ndimage.gaussian_filter(difference, blur) / np.maximum(
+        ndimage.gaussian_filter(both.astype(np.float32), blur), 1e-3
+    )
+    agreement = np.exp(-((np.abs(smooth).mean(-1, keepdims=True) / FRONT_TOLERANCE) ** 2))
+    pixels, _ = project(texels.points, front.world_to_camera, k)
+    return sample_image(agreement, pixels)[:, 0]
 
 
 def _nearby_colours(unseen: Floats, seen: Floats, colours: Floats) -> Floats:
