@@ -66,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
 
     surface = commands.add_parser("surface", help="16 view images to a textured mesh")
     surface.add_argument("views", type=Path, metavar="VIEWS_DIR")
-    surface.add_argument("--preset", choices=PRESETS, default="balanced")
+    surface.add_argument(
+        "--preset", choices=(*PRESETS, "reference"), default="balanced", help="reference: the original NeuS, slow"
+    )
+    surface.add_argument("--base", type=float, metavar="Z", help="height of the flat underside (default: found)")
     surface.add_argument("--seed", type=int, default=0)
     surface.add_argument("--device", default="auto")
     surface.add_argument("--out", type=Path, default=Path("mesh.glb"), metavar="GLB")
@@ -220,14 +223,25 @@ def _demo(options: argparse.Namespace) -> None:
 def _surface(options: argparse.Namespace) -> None:
     from unocclude.models.profiles import pick_device
     from unocclude.pipeline.export import write_glb
+    from unocclude.pipeline.hull import unsupported_views
+    from unocclude.pipeline.reference_fit import fit_reference_surface
     from unocclude.pipeline.surface import fit_surface
     from unocclude.pipeline.texture import texture_surface
     from unocclude.pipeline.view_files import load_views
     from unocclude.progress_bars import ProgressBars
 
+    if options.preset == "reference" and options.base is not None:
+        raise InputError("The reference preset does not close the base.", "Leave out --base, or take another preset.")
     views, warnings = load_views(options.views)
+    foreign = ", ".join(f"{number:03d}.png" for number in unsupported_views(views))
+    if foreign:
+        warnings.append(f"Other views rule out much of what {foreign} shows: is it the same object?")
+    device = pick_device(options.device)
     with ProgressBars() as bars:
-        surface = fit_surface(views, options.preset, options.seed, pick_device(options.device), bars)
+        if options.preset == "reference":
+            surface = fit_reference_surface(views, options.seed, device, bars)
+        else:
+            surface = fit_surface(views, options.preset, options.seed, device, bars, options.base)
     mesh = texture_surface(surface, views)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_glb(mesh, options.out, {"seed": options.seed, "preset": options.preset})
