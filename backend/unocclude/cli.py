@@ -81,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     _job_options(batch)
     batch.add_argument("--out", type=Path, default=Path("unocclude-out"), metavar="DIR")
     batch.add_argument("--resume", action="store_true", help="skip what is finished")
+    batch.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: many images at once")
+    batch.add_argument("--workers", type=int, metavar="N", help="with ray: images at once on this machine")
     batch.set_defaults(run=_batch)
 
     serve = commands.add_parser("serve", help="run the backend")
@@ -252,11 +254,15 @@ def _surface(options: argparse.Namespace) -> None:
 
 
 def _batch(options: argparse.Namespace) -> None:
-    from unocclude.batch import run_batch
+    from unocclude.batch import in_this_process, run_batch
 
-    run_batch(
-        options.source, options.out, lambda prompt: _spec(options, prompt), _loaded_models(options), options.resume
-    )
+    if options.engine == "ray":
+        from unocclude.batch_ray import on_ray
+
+        engine = on_ray(options.profile, options.device, options.weights, options.workers)
+    else:
+        engine = in_this_process(_loaded_models(options))
+    run_batch(options.source, options.out, lambda prompt: _spec(options, prompt), engine, options.resume)
 
 
 def _serve(options: argparse.Namespace) -> None:
