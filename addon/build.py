@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ADDON = ROOT / "addon"
 BACKEND = ROOT / "backend" / "unocclude"
 CACHE = ROOT / "build" / "wheels"
-NOT_SHIPPED = {"build.py", "wheels.txt", "ruff.toml"}
+NOT_SHIPPED = {"build.py", "messages.py", "wheels.txt", "ruff.toml"}
 SHARED = {"client", "clicks", "launch", "installation"}
 """The backend's modules that the add-on uses."""
 CLASSIC_FOLDER = "unocclude_addon"
@@ -78,7 +78,7 @@ def _sources() -> dict[str, bytes]:
     """The add-on's files, and those that it shares with the backend."""
     files = {
         path.relative_to(ADDON).as_posix(): path.read_bytes()
-        for path in sorted(ADDON.rglob("*.py"))
+        for path in sorted([*ADDON.rglob("*.py"), *ADDON.glob("translations/*.po")])
         if path.name not in NOT_SHIPPED
     }
     files |= {f"wire/{name}.py": (BACKEND / f"{name}.py").read_bytes() for name in _shared(SHARED)}

@@ -13,6 +13,7 @@ from . import jobs
 from .core.backend import find_python
 from .core.masks import Mask, Masks
 from .picture import picture_file
+from .preferences import preferences
 from .redraw import redraw
 from .wire.errors import ServerUnavailableError, UnoccludeError
 from .wire.protocol import Prompt
@@ -119,7 +120,7 @@ def _take(mask: Mask) -> None:
 def _start_backend() -> None:
     view.number = 0
     try:
-        jobs.session.start_backend(find_python(jobs.preferences().python))
+        jobs.session.start_backend(find_python(preferences().python))
     except UnoccludeError as error:
         view.error = error
         return

@@ -16,6 +16,7 @@ from . import (
     preferences,
     properties,
     thumbnail,
+    translations,
 )
 from .core.dependencies import provide_pyzmq
 
@@ -28,7 +29,7 @@ _CLASSES = (
     *cures.CLASSES,
     *panel.CLASSES,
 )
-_PARTS = (properties, thumbnail, overlay, point_tool, panel, jobs, mask_view, installation)
+_PARTS = (translations, properties, thumbnail, overlay, point_tool, panel, jobs, mask_view, installation)
 
 
 def register() -> None:

@@ -47,6 +47,35 @@ def another_file_is_opened() -> None:
     assert phase() == "PLACED"
 
 
+def saved_under_another_name() -> None:
+    start(STEADY)
+    bpy.ops.wm.save_as_mainfile(filepath=str(Path(bpy.app.tempdir) / "other.blend"))
+    pump(lambda: phase() == "PLACED")
+    assert bodies() == ["cup"]
+
+
+def the_scene_is_duplicated() -> None:
+    start(STEADY)
+    ordered = bpy.data.scenes[part("jobs").session.job.scene]
+    copied = ordered.copy()
+    pump(lambda: phase() == "PLACED")
+    assert [body.name for body in ordered.objects if body.type == "MESH"] == ["cup"]
+    assert not any(body.type == "MESH" for body in copied.objects), "brought into the copy too"
+
+
+def an_image_is_rendered() -> None:
+    start(STEADY)
+    scene = bpy.context.scene
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    scene.render.engine = "CYCLES"
+    scene.render.resolution_x = scene.render.resolution_y = 16
+    scene.cycles.samples, scene.cycles.use_denoising = 1, False
+    bpy.ops.render.render()
+    pump(lambda: phase() == "PLACED")
+    assert bodies() == ["cup"]
+
+
 def the_scene_is_deleted() -> None:
     start(STEADY)
     bpy.data.scenes.new("Other")
@@ -115,6 +144,9 @@ install(Path(arguments()[0]))
 for disturbance in (
     undo_redo_and_deleted_image,
     another_file_is_opened,
+    saved_under_another_name,
+    the_scene_is_duplicated,
+    an_image_is_rendered,
     the_scene_is_deleted,
     edit_mode,
     cancel,

@@ -34,6 +34,8 @@ for _ in range(50):
     assert addon_utils.enable(MODULE), "it does not come back"
     choose(image, 1, 1)
     part("jobs").look_for_backend()  # starts the thread
+    german = {text for locale, texts in part("translations").texts().items() for text in texts.values()}
+    assert "Rekonstruieren" in german
     addon_utils.disable(MODULE)
     assert traces() == clean, traces()
 print("nothing was left behind")

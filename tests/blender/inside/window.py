@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 from support import arguments, part
 
-*paths, seed = arguments()
+*paths, settings = arguments()
 picture, told = map(Path, paths)
 
 
@@ -27,7 +27,8 @@ def prepare() -> None:
     for area in screen.areas:
         if area.type == "VIEW_3D":
             area.spaces.active.shading.color_type = "TEXTURE"
-    bpy.context.scene.unocclude.seed = int(seed)
+    for name, value in json.loads(settings).items():
+        setattr(bpy.context.scene.unocclude, name, value)
 
 
 def tell() -> float:
@@ -51,6 +52,7 @@ def tell() -> float:
         "mask": mask_view.view.shown is not None and not mask_view.view.busy and len(mask_view.view.shown.rectangles),
         "mask_error": mask_view.view.error and str(mask_view.view.error),
         "box": list(image.unocclude.box),
+        "preview": bool(job and job.preview),
         "coverage": job and job.coverage,
         "camera": job and job.camera,
         "view": scene.spaces.active.region_3d.view_perspective,

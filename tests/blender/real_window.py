@@ -1,0 +1,163 @@
+"""A window of the real Blender on a display of its own, and a hand on its mouse and keyboard."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as Picture
+from real_blenders import HERE, execute
+
+MISSING = [tool for tool in ("blender", "Xvfb", "xdotool", "import") if shutil.which(tool) is None]
+PATIENCE = 180
+"""Seconds: software rendering on a busy machine is slow."""
+
+
+class Window:
+    """A Blender window, and a hand on its mouse and keyboard. Positions are pixels from the top left corner."""
+
+    def __init__(self, display: str, told: Path, picture: tuple[int, int], screenshots: Path) -> None:
+        self._environment = {**os.environ, "DISPLAY": display}
+        self._told = told
+        self._picture = picture
+        self._screenshots = screenshots
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What inside/window.py tells."""
+        return json.loads(self._told.read_text()) if self._told.exists() else {}
+
+    def wait(self, condition: Callable[[dict[str, Any]], object], seconds: float = PATIENCE) -> None:
+        deadline = time.monotonic() + seconds
+        while not (self._told.exists() and condition(self.state)):
+            assert time.monotonic() < deadline, f"waited in vain, state: {self.state}"
+            time.sleep(0.1)
+
+    def until(self, condition: Callable[[dict[str, Any]], object], action: Callable[[], None]) -> None:
+        """Act again where Blender was too busy to notice."""
+        for _ in range(5):
+            action()
+            try:
+                self.wait(condition, PATIENCE / 5)
+                return
+            except AssertionError:
+                continue
+        self.wait(condition, 1)
+
+    def click(self, x: float, y: float, modifier: str = "", button: int = 1) -> None:
+        self._xdotool("mousemove", str(round(x)), str(round(y)))
+        time.sleep(1)
+        if modifier:
+            self._xdotool("keydown", modifier)
+        self._xdotool("click", str(button))
+        if modifier:
+            time.sleep(0.5)
+            self._xdotool("keyup", modifier)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self._xdotool("mousemove", *(str(round(value)) for value in start))
+        time.sleep(1)
+        self._xdotool("mousedown", "1")
+        time.sleep(2)  # a busy Blender asks late where the mouse is
+        for share in (0.3, 0.7, 1.0):
+            time.sleep(0.3)
+            self._xdotool("mousemove", *(str(round(a + share * (b - a))) for a, b in zip(start, end, strict=True)))
+        time.sleep(0.5)
+        self._xdotool("mouseup", "1")
+
+    def key(self, key: str, x: float, y: float) -> None:
+        """With the mouse over this place."""
+        self._xdotool("mousemove", str(round(x)), str(round(y)))
+        time.sleep(1)
+        self._xdotool("key", key)
+
+    def click_pixel(self, x: int, y: int, modifier: str = "") -> None:
+        """The middle of this pixel of the picture, wherever the editor shows it now."""
+        self.click(*self.place_of_pixel(x, y), modifier)
+
+    def place_of_pixel(self, x: int, y: int) -> tuple[float, float]:
+        (left, bottom), (right, top) = self.state["picture"]
+        region_x, region_y, *_ = self.state["regions"]["WINDOW"]
+        across, down = (x + 0.5) / self._picture[0], (y + 0.5) / self._picture[1]
+        return (
+            region_x + left + across * (right - left),
+            self.state["height"] - 1 - (region_y + top + down * (bottom - top)),
+        )
+
+    @property
+    def pixel_size(self) -> float:
+        """Pixels of the screen for one of the picture."""
+        (left, _), (right, _) = self.state["picture"]
+        return (right - left) / self._picture[0]
+
+    def sidebar(self, from_right: float, from_top: float) -> tuple[float, float]:
+        """A place in the Image Editor's sidebar."""
+        x, y, width, height = self.state["regions"]["UI"]
+        return x + width - from_right, self.state["height"] - (y + height) + from_top
+
+    def middle(self, rectangle: list[int]) -> tuple[float, float]:
+        x, y, width, height = rectangle
+        return x + width / 2, self.state["height"] - (y + height / 3)
+
+    def screenshot(self, name: str) -> None:
+        self._screenshots.mkdir(parents=True, exist_ok=True)
+        time.sleep(3)  # until it is drawn
+        subprocess.run(["import", "-window", "root", self._screenshots / name], env=self._environment, check=True)
+
+    def _xdotool(self, *arguments: str) -> None:
+        subprocess.run(["xdotool", *arguments], env=self._environment, check=True)
+
+
+@contextmanager
+def open_window(dist: Path, picture: Path, folder: Path, screenshots: Path, **settings: object) -> Iterator[Window]:
+    """The add-on from `dist` is installed and the picture is open, with these settings of the scene; nothing else has
+    been done. `folder` is for what this needs."""
+    blender = shutil.which("blender")
+    assert blender is not None
+    settled = execute([blender, "-b", "--factory-startup", "--python", str(HERE / "inside/settle.py"), "--", str(dist)])
+    assert settled.returncode == 0, settled.stdout + settled.stderr
+    told = folder / "told"
+    script = [str(HERE / "inside/window.py"), "--", str(picture), str(told), json.dumps(settings)]
+    with _display() as display, (folder / "blender.log").open("w") as log:
+        process = subprocess.Popen(
+            [blender, "--window-geometry", "0", "0", "1600", "900", "--python", *script],
+            env={
+                **os.environ,
+                "DISPLAY": display,
+                "PYTHONPATH": str(HERE / "inside"),
+                "LIBGL_ALWAYS_SOFTWARE": "1",
+            },
+            stdout=log,
+            stderr=log,
+        )
+        hand = Window(display, told, Picture.open(picture).size, screenshots)
+        try:
+            hand.wait(lambda state: state)
+            yield hand
+            assert process.poll() is None, "Blender did not survive: " + (folder / "blender.log").read_text()
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _display() -> Iterator[str]:
+    """A screen that nobody sees, with the first number that is free."""
+    read, write = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1600x900x24"]
+    server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        number = pipe.readline().strip()
+    try:
+        yield f":{number}"
+    finally:
+        server.terminate()
+        server.wait()
