@@ -1,0 +1,74 @@
+"""Halves, as on a GPU, through both stages: what must stay single does, and the results are near those of single."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from unocclude.models.memory import inference
+from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
+from unocclude.pipeline.complete import complete
+from unocclude.pipeline.crop import Crop
+from unocclude.pipeline.types import Completion
+from unocclude.pipeline.views import generate_views
+
+TYPICAL = 3
+"""Levels of 255 that the pictures may differ on average, after a few steps with made-up weights."""
+
+
+def halved(network: nn.Module) -> nn.Module:
+    """As conversions for a GPU are: all but the autoencoder."""
+    for name, parameter in network.named_parameters():
+        if not name.startswith("autoencoder."):
+            parameter.data = parameter.data.half()
+    return network.eval()
+
+
+def completion_model() -> Pix2Gestalt:
+    torch.manual_seed(0)
+    return Pix2Gestalt(Pix2GestaltConfig.bundled()).eval()
+
+
+def view_model() -> SyncDreamer:
+    torch.manual_seed(0)
+    return SyncDreamer(SyncDreamerConfig.bundled()).eval()
+
+
+def test_completions() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    visible = np.zeros((64, 64), bool)
+    visible[20:40, 20:40] = True
+
+    def made(network: nn.Module) -> np.ndarray:
+        assert isinstance(network, Pix2Gestalt)
+        (found,) = complete(image, visible, Crop(0, 0, 64, 64), network, samples=1, steps=5, guidance=1.5, seed=0)
+        return found.rgba.astype(int)
+
+    assert np.abs(made(halved(completion_model())) - made(completion_model())).mean() < TYPICAL
+
+
+def test_views() -> None:
+    rgba = np.zeros((64, 64, 4), np.uint8)
+    rgba[16:48, 16:48] = (10, 200, 30, 255)
+
+    def made(network: nn.Module) -> np.ndarray:
+        assert isinstance(network, SyncDreamer)
+        options = {"steps": 2, "guidance": 1.5, "seed": 0}
+        return generate_views(Completion(rgba), 20.0, network, **options).rgba.astype(int)  # type: ignore[arg-type]
+
+    assert np.abs(made(halved(view_model())) - made(view_model())).mean() < TYPICAL
+
+
+def test_predictions_are_near_those_of_single_precision() -> None:
+    picture, z = torch.rand(1, 3, 64, 64) * 2 - 1, torch.randn(1, 4, 8, 8)
+    predictions = []
+    for network in (completion_model(), halved(completion_model())):
+        with inference(network):
+            assert isinstance(network, Pix2Gestalt)
+            condition = network.encode_condition(picture, picture[:, :1])
+            assert condition.latents.dtype == torch.float32
+            predictions.append(network.guided(z, torch.tensor([500]), condition, 2.0))
+    single, half = predictions
+    assert half.dtype == torch.float16
+    assert (single - half).abs().max() < 0.02 * single.abs().max()
