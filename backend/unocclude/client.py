@@ -274,7 +274,13 @@ class Client:
 
     def stop(self) -> None:
         """End the backend. Its unfinished jobs go on at its next start."""
-        self._request("stop")
+        self.ping()
+        try:
+            self._request("stop")
+        except ServerUnavailableError:
+            if Connection.path(self._home).exists():
+                raise
+            # It has gone before its reply arrived, and that is an answer too.
 
     def _request(
         self,

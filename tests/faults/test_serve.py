@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+import zmq
 from unocclude.client import Client
 from unocclude.connection import Connection
 from unocclude.errors import ServerUnavailableError
 from unocclude.launch import start_backend
+from unocclude.protocol import encode
 from unocclude.server import commands
+from unocclude.server.auth import KeyPair
 
 FAKE = Path(__file__).with_name("fake_pipeline.py")
 
@@ -101,3 +106,27 @@ def test_stop_waits_for_the_end(
     commands.stop()
     assert "Stopped." in capsys.readouterr().out
     assert backend.process.wait(120) == 0
+
+
+def test_a_backend_that_ends_without_a_word_has_stopped(tmp_path: Path) -> None:
+    server, own = KeyPair.new(), KeyPair.new()
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.curve_server, router.curve_secretkey = True, server.secret.encode()
+        router.bind("tcp://127.0.0.1:*")
+        Connection(router.last_endpoint.decode(), server.public, own.public, own.secret, 0).save(tmp_path)
+
+        def answer_pings_alone() -> None:
+            while router.poll(60_000):
+                peer, header = router.recv_multipart()
+                request = json.loads(header)
+                if request["type"] == "stop":
+                    Connection.path(tmp_path).unlink()
+                    router.close(linger=0)
+                    return
+                router.send_multipart([peer, *encode("pong", {"re": request["id"]})])
+
+        thread = threading.Thread(target=answer_pings_alone)
+        thread.start()
+        with Client(tmp_path, timeout=60) as client:
+            client.stop()
+        thread.join()

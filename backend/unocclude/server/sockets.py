@@ -27,7 +27,7 @@ class Router:
         """Raises ServerUnavailableError where the endpoint cannot be bound."""
         self.socket = context.socket(zmq.ROUTER)
         gate.guard(self.socket, domain, keys)
-        self.socket.linger = 500
+        self.socket.linger = 2000
         self.socket.sndhwm = self.socket.rcvhwm = 16  # messages per peer, and a message may hold a picture
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
