@@ -1,4 +1,4 @@
-"""The mesh file against Khronos' own validator, an npm package; skipped where node is missing."""
+"""The mesh file against Khronos' own validator, an npm package; skipped where node or npm's registry is missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def validator() -> Path:
     if not (FOLDER / "node_modules" / "gltf-validator").is_dir():
         FOLDER.mkdir(parents=True, exist_ok=True)
         command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(FOLDER), f"gltf-validator@{VERSION}"]
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        installed = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if installed.returncode:
+            pytest.skip(f"npm cannot install the glTF validator: {installed.stderr.strip()[-200:]}")
     return FOLDER
 
 
