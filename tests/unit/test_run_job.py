@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zlib
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,12 @@ def test_a_bad_picture_is_refused_with_the_cure(tmp_path: Path, image: bytes, ma
         run_job(SPEC, image, mask, tmp_path, tmp_path / "stages", no_progress)
     assert caught.value.cure
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_job_takes_what_the_first_has_found(tmp_path: Path) -> None:
+    sample = resources.files("unocclude") / "bundled"
+    x, y = json.loads((sample / "sample.json").read_text())["point"]
+    spec = JobSpec(prompt=Prompt(points=((x, y),)), device="cpu", to="segment")
+    for name, reused in (("first", []), ("second", ["segment"])):
+        run_job(spec, (sample / "sample.png").read_bytes(), None, tmp_path / name, tmp_path / "stages", no_progress)
+        assert json.loads((tmp_path / name / "report.json").read_text())["reused"] == reused

@@ -20,9 +20,8 @@ from unocclude.server.uploads import open_upload
 def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept: Path, progress: Progress) -> None:
     """Reconstruct into `folder`. Raises InputError where a file is no picture, and what `reconstruct` raises."""
     visible = None if mask is None else np.asarray(open_upload(mask, "mask").convert("L")) > 127
-    reconstruct(
-        as_image(open_upload(image, "image")), spec, folder, _models(spec.profile, spec.device), visible, progress
-    )
+    picture = as_image(open_upload(image, "image"))
+    reconstruct(picture, spec, folder, _models(spec.profile, spec.device), visible, progress, kept)
 
 
 @lru_cache(maxsize=1)
