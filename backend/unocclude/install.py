@@ -173,6 +173,9 @@ class _Attempt:
 
         now = Installed(name, __version__, self._sources.build)
         now.save(self._folder)
+        if before is not None:  # its files go away now; unfinished jobs go on when it is started again
+            with suppress(InstallError):
+                self._run([str(python), "-m", "unocclude", "stop"])
         self._remove_environments(but=now)
         shutil.rmtree(downloads(self._folder), ignore_errors=True)
 

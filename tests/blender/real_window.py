@@ -139,7 +139,7 @@ def open_window(dist: Path, picture: Path, folder: Path, screenshots: Path, **se
         )
         hand = Window(display, told, Picture.open(picture).size, screenshots)
         try:
-            hand.wait(lambda state: state)
+            hand.wait(lambda state: state and state["regions"]["WINDOW"][3] > 300)  # it has its final layout
             yield hand
             assert process.poll() is None, "Blender did not survive: " + (folder / "blender.log").read_text()
         finally:

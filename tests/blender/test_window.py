@@ -84,8 +84,7 @@ def test_by_mouse_and_keyboard(window: Window) -> None:
     window.until(lambda state: state["bodies"] == ["mug"], lambda: window.key("ctrl+shift+z", *scene))
     window.key("KP_Decimal", *scene)  # look at what is selected
     window.screenshot("3-mesh.png")
-    window.key("KP_0", *scene)
-    window.wait(lambda state: state["view"] == "CAMERA")
+    window.until(lambda state: state["view"] == "CAMERA", lambda: window.key("KP_0", *scene))
     window.screenshot("4-camera.png")
 
 

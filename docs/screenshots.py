@@ -1,0 +1,75 @@
+"""Take the guide's screenshots: the sample picture, the real backend, Blender by mouse and keyboard.
+
+    python docs/screenshots.py
+
+needs what tests/blender/test_window.py needs, and leaves docs/images.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from unocclude.client import Client
+from unocclude.launch import start_backend
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "blender"))
+
+from real_window import Window, open_window  # noqa: E402
+
+SAMPLE = ROOT / "backend" / "unocclude" / "bundled" / "sample.png"
+IMAGES = ROOT / "docs" / "images"
+
+
+def main() -> None:
+    subprocess.run([sys.executable, str(ROOT / "addon" / "build.py")], check=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "backend"
+        names = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "BLENDER_USER_RESOURCES")
+        os.environ.update(dict.fromkeys(names, folder), UNOCCLUDE_HOME=str(home))
+        start_backend(sys.executable, home, wait=180)
+        try:
+            with open_window(
+                ROOT / "dist", SAMPLE, Path(folder), IMAGES, preset="fast", review=True, samples=4
+            ) as window:
+                story(window)
+        finally:
+            with Client(home, patience=0) as client:
+                client.stop()
+    for picture in IMAGES.glob("*.png"):
+        subprocess.run(["mogrify", "-resize", "1200x", "-colors", "192", str(picture)], check=True)
+
+
+def story(window: Window) -> None:
+    editor = window.middle(window.state["regions"]["WINDOW"])
+    window.until(lambda state: state["regions"]["UI"][2] > 1, lambda: window.key("n", *editor))
+
+    def point_at_the_object() -> None:
+        window.click(*window.sidebar(13, 245))  # the tab
+        time.sleep(1)
+        window.click(*window.sidebar(130, 72))  # the button
+
+    window.until(lambda state: state["tool"] == "unocclude.point_tool", point_at_the_object)
+    x, y = json.loads(SAMPLE.with_suffix(".json").read_text())["point"]
+    window.until(lambda state: len(state["points"]) == 1, lambda: window.click_pixel(x, y))
+    window.until(lambda state: len(state["points"]) == 2, lambda: window.click_pixel(205, 350))
+    window.until(lambda state: len(state["points"]) == 3, lambda: window.click_pixel(350, 300, "ctrl"))
+    window.wait(lambda state: state["mask"])
+    window.screenshot("point.png")
+
+    window.until(lambda state: state["phase"], lambda: window.click(*window.sidebar(130, 150)))
+    window.wait(lambda state: state["phase"] in {"CHOOSING", "FAILED"}, 400)
+    window.screenshot("choose.png")
+    window.until(lambda state: state["phase"] != "CHOOSING", lambda: window.click(*window.sidebar(181, 321)))
+    window.wait(lambda state: state["phase"] == "RUNNING" and state["preview"], 100)
+    window.screenshot("progress.png")
+
+
+if __name__ == "__main__":
+    main()
