@@ -1,4 +1,4 @@
-"""Halves, as on a GPU, through both stages: what must stay single does, and the results are near those of single."""
+"""Halves, as on a GPU: what must stay single does, and the results are near those of single precision."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import torch
 from torch import nn
 from unocclude.models.memory import inference
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
-from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.pipeline.complete import complete
 from unocclude.pipeline.crop import Crop
-from unocclude.pipeline.types import Completion
-from unocclude.pipeline.views import generate_views
 
 TYPICAL = 3
 """Levels of 255 that the pictures may differ on average, after a few steps with made-up weights."""
@@ -30,11 +27,6 @@ def completion_model() -> Pix2Gestalt:
     return Pix2Gestalt(Pix2GestaltConfig.bundled()).eval()
 
 
-def view_model() -> SyncDreamer:
-    torch.manual_seed(0)
-    return SyncDreamer(SyncDreamerConfig.bundled()).eval()
-
-
 def test_completions() -> None:
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     visible = np.zeros((64, 64), bool)
@@ -46,18 +38,6 @@ def test_completions() -> None:
         return found.rgba.astype(int)
 
     assert np.abs(made(halved(completion_model())) - made(completion_model())).mean() < TYPICAL
-
-
-def test_views() -> None:
-    rgba = np.zeros((64, 64, 4), np.uint8)
-    rgba[16:48, 16:48] = (10, 200, 30, 255)
-
-    def made(network: nn.Module) -> np.ndarray:
-        assert isinstance(network, SyncDreamer)
-        options = {"steps": 2, "guidance": 1.5, "seed": 0}
-        return generate_views(Completion(rgba), 20.0, network, **options).rgba.astype(int)  # type: ignore[arg-type]
-
-    assert np.abs(made(halved(view_model())) - made(view_model())).mean() < TYPICAL
 
 
 def test_predictions_are_near_those_of_single_precision() -> None:
