@@ -46,13 +46,14 @@ SPACE: dict[Build, int] = {"cuda": 14, "rocm": 30, "cpu": 5, "default": 5}
 """GB that the environment takes while it is made."""
 STEPS = 5
 
+_DAMAGED = r"(?i:do not match the hashes)|HashMismatch"
 _CURES = (
     (r"No space left|not enough space", "Make room on the disk, then go on."),
     (r"No matching distribution|ResolutionImpossible", "Give a folder or an index that has all packages, then go on."),
     (r"Connection ?(?:Error|aborted|broken|reset)|RemoteDisconnected|HTTP error|HTTPError|(?:Client|Server) Error"
      r"|timed out|name resolution|ProxyError|SSLError|IncompleteRead|incomplete-download",
      "Check network, proxy and firewall, then go on; what was fetched is kept. Or choose a folder of packages."),
-    (r"(?i:do not match the hashes)|HashMismatch", "A file arrived damaged. Try again, or choose another index."),
+    (_DAMAGED, "A file arrived damaged. Try again, or choose another index."),
     (r"ensurepip is not available|No module named '?ensurepip", "Install the package python3-venv of your system."),
     (r"Permission denied|Access is denied|WinError 5", "Close programs that use the backend, then try again."),
 )  # fmt: skip
@@ -221,6 +222,9 @@ class _Attempt:
             if match := re.match(r"(Downloading|Collecting|Installing collected packages:) .{1,60}", line.strip()):
                 self._say(match[0])
         if process.wait():
+            if re.search(_DAMAGED, said):  # pip would take the damaged file from its cache for ever
+                shutil.rmtree(downloads(self._folder), ignore_errors=True)
+                downloads(self._folder).mkdir(exist_ok=True)
             raise InstallError(f"Step {self._number} of {STEPS} failed: {_last_word(said)}", _cure(said))
 
     def _need_room(self) -> None:
