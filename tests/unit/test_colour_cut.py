@@ -51,3 +51,10 @@ def test_clicks_and_boxes_are_certain(picture: Image) -> None:
 def test_where_there_is_nothing_to_compare_the_opinion_stands(picture: Image) -> None:
     everything = np.ones((128, 128), np.float32)
     assert cut_by_colour(picture, everything, NOWHERE, NOWHERE).all()
+
+
+def test_an_object_of_its_background_s_colour_does_not_vanish() -> None:
+    grey = np.full((128, 128, 3), 120, np.uint8)
+    grey[::2, ::2] = 122
+    weak = np.where(DISC, 0.51, 0.05).astype(np.float32)
+    assert cut_by_colour(grey, weak, NOWHERE, NOWHERE).any()

@@ -29,7 +29,8 @@ def cut_by_colour(
     """(h, w), the longer side WORKING_SIZE: what belongs to the object.
 
     `likelihood` (H, W) in [0, 1] is the network's opinion of `picture` (H, W, 3). Clicks (N, 2) are taken as certain,
-    and nothing outside a box (left, top, right, bottom) belongs to the object, all in pixels of `picture`.
+    and nothing outside a box (left, top, right, bottom) belongs to the object, all in pixels of `picture`. Where the
+    colours would leave nothing of the object, the opinion stands.
     """
     height, width = likelihood.shape
     scale = WORKING_SIZE / max(height, width)
@@ -52,4 +53,5 @@ def cut_by_colour(
         cv2.grabCut(small, labels, (0, 0, 0, 0), *mixtures, ROUNDS, cv2.GC_INIT_WITH_MASK)
     except cv2.error:  # of the object or of its background there is too little to have colours
         return np.asarray(opinion > 0.5)
-    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    cut: Mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    return cut if cut.any() else np.asarray(opinion > 0.5)
