@@ -17,6 +17,8 @@ ROUNDS = 3
 SURE_OBJECT, SURE_BACKGROUND = 0.97, 0.1
 """The network is believed where it is this sure of either. Chosen on procedural scenes."""
 CLICK_RADIUS = 2
+LEAST_SHARE = 0.1
+"""Of the network's mask. Colours that leave less of it have mistaken the object for its background."""
 
 
 def cut_by_colour(
@@ -30,7 +32,7 @@ def cut_by_colour(
 
     `likelihood` (H, W) in [0, 1] is the network's opinion of `picture` (H, W, 3). Clicks (N, 2) are taken as certain,
     and nothing outside a box (left, top, right, bottom) belongs to the object, all in pixels of `picture`. Where the
-    colours would leave nothing of the object, the opinion stands.
+    colours would leave hardly anything of the object, the opinion stands.
     """
     height, width = likelihood.shape
     scale = WORKING_SIZE / max(height, width)
@@ -54,4 +56,4 @@ def cut_by_colour(
     except cv2.error:  # of the object or of its background there is too little to have colours
         return np.asarray(opinion > 0.5)
     cut: Mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    return cut if cut.any() else np.asarray(opinion > 0.5)
+    return cut if cut.sum() > LEAST_SHARE * (opinion > 0.5).sum() else np.asarray(opinion > 0.5)
