@@ -19,7 +19,7 @@ from .core.link import Link
 from .core.requests import Request, parse
 from .core.result import coverage as coverage_of
 from .core.session import Session
-from .placement import place, seen_by
+from .placement import Placement, place, seen_by
 from .wire.errors import InputError, UnoccludeError
 
 
@@ -95,7 +95,7 @@ def _outcome(session: Session, request: Request, out: Path, backend: str) -> Out
 def _placed(job: Job, image: Path) -> tuple[Object, float | None]:
     """The body in the empty scene, and how well it covers the object in the photograph."""
     scene = bpy.context.scene
-    placed = place(job, scene, bpy.context.view_layer, bpy.data.images.load(str(image.resolve())))
+    placed = place(job, scene, bpy.context.view_layer, bpy.data.images.load(str(image.resolve())), Placement())
     body = scene.objects[placed.body]
     if placed.camera is None or job.result is None or job.imagined is None:
         return body, None

@@ -78,7 +78,13 @@ def bring_in(context: Context) -> None:
     job = session.job
     assert job is not None
     try:
-        placed = place(job, context.scene, context.view_layer, bpy.data.images.get(job.picture))
+        placed = place(
+            job,
+            context.scene,
+            context.view_layer,
+            bpy.data.images.get(job.picture),
+            context.scene.unocclude.placement(),
+        )
     except Exception as error:
         job.fail(UnoccludeError(f"The mesh could not be brought in ({error!r}).", "Please report it."))
         raise

@@ -21,6 +21,19 @@ PHOTOGRAPH = "unocclude_photograph"
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where a mesh goes, with `place` as in the scene's settings: CURSOR, ORIGIN, CAMERA or REPLACE.
+
+    The mesh's longest side becomes about `scale`. `match_camera`: also make the camera that sees it as the photograph.
+    """
+
+    place: str = "ORIGIN"
+    scale: float = 1.0
+    on_ground: bool = True
+    match_camera: bool = True
+
+
+@dataclass(frozen=True)
 class Placed:
     """Names, not references: the body, and the camera that sees it as the photograph does, None where there is none."""
 
@@ -33,12 +46,11 @@ def may_place(context: Context) -> bool:
     return context.mode == "OBJECT" and not bpy.app.is_job_running("RENDER")
 
 
-def place(job: Job, scene: Scene, view_layer: ViewLayer, photograph: Image | None) -> Placed:
-    """Put a job's mesh where the scene's settings say, selected and active. No undo step.
+def place(job: Job, scene: Scene, view_layer: ViewLayer, photograph: Image | None, settings: Placement) -> Placed:
+    """Put a job's mesh where the settings say, selected and active. No undo step.
 
     It comes into a collection of its own; in place of another object, into that one's collections.
     """
-    settings = scene.unocclude
     name = job.picture.rpartition(".")[0] or job.picture
     result = job.result
     assert result is not None
@@ -59,7 +71,7 @@ def place(job: Job, scene: Scene, view_layer: ViewLayer, photograph: Image | Non
     elif camera is not None and camera.data.type == "PERSP":
         body.matrix_world = _as_seen_by(camera, scene, result, settings.scale, settings.on_ground)
     else:
-        body.matrix_world = _standing(scene, result)
+        body.matrix_world = _standing(scene, result, settings)
     if settings.place != "CAMERA" and settings.match_camera:
         camera = _matched_camera(scene, collections[0], result.camera, body.matrix_world, name, photograph)
 
@@ -95,9 +107,8 @@ def seen_by(camera: Object, scene: Scene, world: Matrix, size: tuple[int, int]) 
     )
 
 
-def _standing(scene: Scene, result: Result) -> Matrix:
+def _standing(scene: Scene, result: Result, settings: Placement) -> Matrix:
     """At the 3D cursor or the world's origin; there stands its lowest point, or else lies its middle."""
-    settings = scene.unocclude
     where = Vector() if settings.place == "ORIGIN" else scene.cursor.location.copy()
     if settings.on_ground:
         where.z -= settings.scale * min(result.mesh.positions[2::3])

@@ -17,6 +17,7 @@ from bpy.props import (
 from bpy.types import Context, Image, PropertyGroup, Scene, SpaceImageEditor
 
 from .core.prompt import Point, prompt_of
+from .placement import Placement
 from .wire.protocol import JobSpec, Prompt
 
 
@@ -161,6 +162,10 @@ class ReconstructionSettings(PropertyGroup):
             seed=self.seed,
             to="complete" if self.review else "mesh",
         )
+
+    def placement(self) -> Placement:
+        """Where the mesh is to go."""
+        return Placement(self.place, self.scale, self.on_ground, self.match_camera)
 
 
 def reference_image(context: Context) -> Image | None:

@@ -71,9 +71,8 @@ def completions(model: Pix2Gestalt, at_once: int | None, samples: int = 3) -> np
 
 
 def differ_by_rounding(a: np.ndarray, b: np.ndarray) -> bool:
-    """A level in the imagined picture becomes two or three where it is blended with the photograph."""
-    error = np.abs(a - b)
-    return bool(error.max() <= 3 and (error > 1).mean() < 1e-3)
+    """Hardly any value by more than a level. A pixel on a threshold of the alpha channel may change its colour."""
+    return bool((np.abs(a - b) > 1).mean() < 1e-3)
 
 
 def test_smaller_passes_change_nothing_but_rounding(model: Pix2Gestalt) -> None:
