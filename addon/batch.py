@@ -16,10 +16,11 @@ from .core.backend import python_or_reason
 from .core.dependencies import provide_pyzmq
 from .core.job import Job, Phase
 from .core.link import Link
+from .core.placement import Placement
 from .core.requests import Request, parse
 from .core.result import coverage as coverage_of
 from .core.session import Session
-from .placement import Placement, place, seen_by
+from .placement import place, seen_by
 from .wire.errors import InputError, UnoccludeError
 
 

@@ -12,25 +12,13 @@ from mathutils import Matrix, Vector
 from .body import make_body
 from .core.camera import PhotographCamera
 from .core.job import Job
+from .core.placement import Placement
 from .core.result import Result
 
 OPENCV = Matrix(((1, 0, 0), (0, -1, 0), (0, 0, -1)))
 """Between Blender's camera axes (y up, looking along -z) and OpenCV's (y down, looking along z); its own inverse."""
 PHOTOGRAPH = "unocclude_photograph"
 """Custom property of a camera that was made for a photograph: the photograph's name."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a mesh goes, with `place` as in the scene's settings: CURSOR, ORIGIN, CAMERA or REPLACE.
-
-    The mesh's longest side becomes about `scale`. `match_camera`: also make the camera that sees it as the photograph.
-    """
-
-    place: str = "ORIGIN"
-    scale: float = 1.0
-    on_ground: bool = True
-    match_camera: bool = True
 
 
 @dataclass(frozen=True)

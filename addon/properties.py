@@ -16,8 +16,8 @@ from bpy.props import (
 )
 from bpy.types import Context, Image, PropertyGroup, Scene, SpaceImageEditor
 
+from .core.placement import Placement
 from .core.prompt import Point, prompt_of
-from .placement import Placement
 from .wire.protocol import JobSpec, Prompt
 
 
