@@ -58,10 +58,12 @@ def test_what_leaves_the_cube_is_closed_at_its_side() -> None:
     assert mesh.vertices[:, 0].max() == pytest.approx(0.5, abs=0.002)
 
 
-def test_noise_is_closed_however_few_faces_are_asked_for() -> None:
+@pytest.mark.parametrize(("target", "reached"), [(500, False), (16_000, True)])
+def test_noise_stays_closed_and_keeps_its_holes_however_few_faces_are_asked_for(target: int, reached: bool) -> None:
     noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=GRID.shape), 1.5).astype(np.float32)
-    for target in (500, 5_000):
-        check(extract_surface(noise, GRID, target))
+    mesh = check(extract_surface(noise, GRID, target))
+    assert (len(mesh.faces) <= target) == reached
+    assert mesh.euler_number == check(extract_surface(noise, GRID, 1_000_000)).euler_number
 
 
 def test_nothing_inside_is_an_error() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import fast_simplification
+import igl
 import mcubes
 import numpy as np
 import trimesh
@@ -63,7 +63,8 @@ def extract_surface(sdf: NDArray[np.float32], grid: Grid, target_faces: int) -> 
 
 def is_watertight(surface: Surface) -> bool:
     """Whether every edge joins exactly two faces of opposite direction."""
-    return _is_closed(surface.vertices, surface.faces)
+    mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
+    return bool(mesh.is_watertight and mesh.is_winding_consistent)
 
 
 def _within_cube(sdf: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
@@ -87,18 +88,9 @@ def _single_solid(sdf: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _simplify(
     vertices: NDArray[np.float64], faces: NDArray[np.integer], target: int
-) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    """As few as `target` faces; more, where so few would tear a mesh of many folds or glue it to itself."""
-    while len(faces) > target:
-        simple = fast_simplification.simplify(
-            vertices.astype(np.float32), np.ascontiguousarray(faces, np.int32), target_count=target, agg=3
-        )
-        if _is_closed(*simple):
-            return simple[0], simple[1]
-        target *= 2
-    return vertices, faces
-
-
-def _is_closed(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> bool:
-    mesh = trimesh.Trimesh(vertices, faces, process=False)
-    return bool(mesh.is_watertight and mesh.is_winding_consistent)
+) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+    """`target` faces, or as few as edge collapses reach that keep a closed mesh closed (libigl checks each)."""
+    if len(faces) <= target:
+        return vertices, faces
+    simple_vertices, simple_faces, *_ = igl.qslim(vertices, faces.astype(np.int32), target)
+    return simple_vertices, simple_faces
