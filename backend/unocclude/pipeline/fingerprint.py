@@ -26,6 +26,7 @@ LIBRARIES = (
     "opencv-python-headless",
     "xatlas",
     "pymcubes",
+    "libigl",
 )
 
 
