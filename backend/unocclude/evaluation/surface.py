@@ -15,6 +15,7 @@ from PIL import Image as PilImage
 from unocclude.cameras import VIEW_SIZE, intrinsics, target_cameras, world_to_camera
 from unocclude.errors import InputError
 from unocclude.evaluation.geometry import chamfer_distance, inside_voxels, seen_points, volume_iou
+from unocclude.evaluation.scenes import on_white
 from unocclude.pipeline.export import write_glb
 from unocclude.pipeline.meshing import is_watertight
 from unocclude.pipeline.rasterise import render
@@ -90,7 +91,7 @@ def evaluate(data: Path, out: Path | None = None, preset: Preset = "balanced") -
 def views_psnr(mesh: TexturedMesh, views: ViewSet, which: slice = slice(None)) -> float:
     """Mean PSNR in dB, over the views or over `which` of them, of the mesh drawn from their cameras; both on white."""
     errors = [
-        ((_on_white(render(mesh, camera, intrinsics(), VIEW_SIZE)) - _on_white(rgba)) ** 2).mean()
+        ((on_white(render(mesh, camera, intrinsics(), VIEW_SIZE)) - on_white(rgba)) ** 2).mean()
         for rgba, camera in zip(views.rgba[which], target_cameras()[which], strict=True)
     ]
     return float(np.mean(-10 * np.log10(np.maximum(errors, 1e-10))))
@@ -100,7 +101,7 @@ def turntable(views: ViewSet, mesh: TexturedMesh) -> Image:
     """Some of the views, and below them the mesh all around, from above and from below: (3 * 256, 6 * 256, 3)."""
     drawn = [render(mesh, world_to_camera(a, e), intrinsics(), VIEW_SIZE) for e, a in TURNTABLE]
     given = [views.rgba[index] for index in (0, 3, 5, 8, 11, 13)]
-    tiles = np.stack([_on_white(tile) * 255 for tile in (*given, *drawn)]).round().astype(np.uint8)
+    tiles = np.stack([on_white(tile) * 255 for tile in (*given, *drawn)]).round().astype(np.uint8)
     return tiles.reshape(3, 6, VIEW_SIZE, VIEW_SIZE, 3).swapaxes(1, 2).reshape(3 * VIEW_SIZE, 6 * VIEW_SIZE, 3)
 
 
@@ -168,8 +169,3 @@ def _mesh(path: Path) -> trimesh.Trimesh:
 def _turned(mesh: trimesh.Trimesh, degrees: float) -> trimesh.Trimesh:
     mesh.apply_transform(trimesh.transformations.rotation_matrix(np.deg2rad(degrees), [0, 0, 1]))
     return mesh
-
-
-def _on_white(rgba: Image) -> np.ndarray:
-    alpha = rgba[..., 3:] / 255.0
-    return rgba[..., :3] / 255.0 * alpha + 1 - alpha
