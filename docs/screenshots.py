@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from unocclude.client import Client
@@ -47,15 +46,7 @@ def main() -> None:
 
 
 def story(window: Window) -> None:
-    editor = window.middle(window.state["regions"]["WINDOW"])
-    window.until(lambda state: state["regions"]["UI"][2] > 1, lambda: window.key("n", *editor))
-
-    def point_at_the_object() -> None:
-        window.click(*window.sidebar(13, 245))  # the tab
-        time.sleep(1)
-        window.click(*window.sidebar(130, 72))  # the button
-
-    window.until(lambda state: state["tool"] == "unocclude.point_tool", point_at_the_object)
+    window.take_point_tool()
     x, y = json.loads(SAMPLE.with_suffix(".json").read_text())["point"]
     window.until(lambda state: len(state["points"]) == 1, lambda: window.click_pixel(x, y))
     window.until(lambda state: len(state["points"]) == 2, lambda: window.click_pixel(205, 350))

@@ -51,6 +51,18 @@ class Window:
                 continue
         self.wait(condition, 1)
 
+    def take_point_tool(self) -> None:
+        """Opens the add-on's panel in the Image Editor's sidebar and presses its first button."""
+        editor = self.middle(self.state["regions"]["WINDOW"])
+        self.until(lambda state: state["regions"]["UI"][2] > 1, lambda: self.key("n", *editor))
+
+        def point_at_the_object() -> None:
+            self.click(*self.sidebar(13, 245))  # the tab
+            time.sleep(1)
+            self.click(*self.sidebar(130, 72))  # the button
+
+        self.until(lambda state: state["tool"] == "unocclude.point_tool", point_at_the_object)
+
     def click(self, x: float, y: float, modifier: str = "", button: int = 1) -> None:
         self._xdotool("mousemove", str(round(x)), str(round(y)))
         time.sleep(1)

@@ -5,7 +5,6 @@ Screenshots are left in test-artifacts/window, for people.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,15 +30,8 @@ def window(user: Path, backend: Path, dist: Path, tmp_path: Path) -> Iterator[Wi
 
 
 def test_by_mouse_and_keyboard(window: Window) -> None:
+    window.take_point_tool()
     editor = window.middle(window.state["regions"]["WINDOW"])
-    window.until(lambda state: state["regions"]["UI"][2] > 1, lambda: window.key("n", *editor))
-
-    def point_at_the_object() -> None:
-        window.click(*window.sidebar(13, 245))  # the tab
-        time.sleep(1)
-        window.click(*window.sidebar(130, 72))  # the button
-
-    window.until(lambda state: state["tool"] == "unocclude.point_tool", point_at_the_object)
 
     window.until(lambda state: len(state["points"]) == 1, lambda: window.click_pixel(30, 40))
     while window.pixel_size < 3:

@@ -13,7 +13,7 @@ from unocclude.errors import Cancelled, InputError
 from unocclude.evaluation.geometry import inside_voxels, volume_iou
 from unocclude.models.neus import NeuralSurface, place_samples, render, section_weights
 from unocclude.pipeline import surface as surface_stage
-from unocclude.pipeline.hull import Silhouettes, hull_box, hull_distance, unsupported_views
+from unocclude.pipeline.hull import Silhouettes, VisualHull, unsupported_views
 from unocclude.pipeline.meshing import Grid, is_watertight
 from unocclude.pipeline.surface import Effort, fit_surface, regularity
 from unocclude.pipeline.types import Image, Surface, ViewSet
@@ -34,7 +34,8 @@ def analytic_ball(sharpness: float) -> NeuralSurface:
     points = torch.from_numpy(grid.points())
     colour = torch.full((3, *grid.shape), 0.25)
     low, high = (torch.tensor(c, dtype=torch.float32) for c in (grid.origin, grid.high))
-    return NeuralSurface(points.norm(dim=-1) - 0.4, colour, low, high, sharpness)
+    sdf = points.norm(dim=-1) - 0.4
+    return NeuralSurface(sdf, torch.full_like(sdf, -torch.inf), colour, low, high, sharpness)
 
 
 def test_weights_sum_to_the_opacity_and_peak_at_the_surface() -> None:
@@ -77,9 +78,9 @@ def test_the_hull_holds_the_object_and_one_bad_view_cuts_nothing_off() -> None:
     spoilt = views.rgba.copy()
     spoilt[5, :, 128:, 3] = 0
     for rgba in (views.rgba, spoilt):
-        silhouettes = Silhouettes.of(ViewSet(rgba))
-        assert (hull_distance(silhouettes, grid)[inside] < 0).all()
-        low, high = hull_box(silhouettes)
+        hull = VisualHull.of(Silhouettes.of(ViewSet(rgba)))
+        assert (hull.distance(grid)[inside] < 0).all()
+        low, high = hull.box()
         assert (low < mesh.bounds[0] + 0.01).all()
         assert (high > mesh.bounds[1] - 0.01).all()
 
@@ -163,6 +164,17 @@ def test_views_that_show_another_object_are_named() -> None:
     surface = fit_surface(ViewSet(mixed), "fast")
     assert is_watertight(surface)
     assert solid(surface).volume == pytest.approx(4 / 3 * np.pi * 0.2**3, rel=0.3)
+
+
+def test_views_that_contradict_one_another_put_no_matter_beyond_their_outlines() -> None:
+    """Sixteen times one picture of something that is not round, in colours that differ from view to view."""
+    rgba = np.repeat(views_of(box(0.9, 0.2, 0.5)).rgba[2:3], 16, 0)
+    rgba[..., :3] = np.random.default_rng(0).integers(0, 255, (16, 1, 1, 3))
+    hull = VisualHull.of(Silhouettes.of(ViewSet(rgba)))
+    vertices = fit_surface(ViewSet(rgba), "fast").vertices
+    grid = Grid.around(np.full(3, -0.5), np.full(3, 0.5), 64**3)
+    distance = ndimage.map_coordinates(hull.distance(grid), ((vertices - grid.origin) / grid.voxel).T, order=1)
+    assert distance.max() < surface_stage.MARGIN + 0.01
 
 
 def test_halves_of_two_objects_are_a_sane_shape_or_refused() -> None:

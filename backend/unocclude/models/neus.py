@@ -26,13 +26,18 @@ class NeuralSurface(nn.Module):
     """
 
     start: Tensor
+    bound: Tensor
     low: Tensor
     high: Tensor
 
-    def __init__(self, sdf: Tensor, colour: Tensor, low: Tensor, high: Tensor, sharpness: float) -> None:
-        """sdf (X, Y, Z), colour (3, X, Y, Z) in [0, 1], low and high (3,); `sharpness` is NeuS' 1/s at the start."""
+    def __init__(self, sdf: Tensor, bound: Tensor, colour: Tensor, low: Tensor, high: Tensor, sharpness: float) -> None:
+        """sdf (X, Y, Z), colour (3, X, Y, Z) in [0, 1], low and high (3,); `sharpness` is NeuS' 1/s at the start.
+
+        `bound` (X, Y, Z): the signed distance is nowhere less, so that the surface stays within its zero level.
+        """
         super().__init__()
         self.register_buffer("start", sdf[None, None])
+        self.register_buffer("bound", bound)
         self.register_buffer("low", low)
         self.register_buffer("high", high)
         self.voxel = float((high[0] - low[0]) / (sdf.shape[0] - 1))
@@ -59,7 +64,7 @@ class NeuralSurface(nn.Module):
                 shape = self.start.shape[2:]
                 correction = F.interpolate(correction, shape, mode="trilinear", align_corners=True)
             total = total + correction * self.voxel
-        return total[0, 0]
+        return torch.maximum(total[0, 0], self.bound)
 
     def box_range(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """The distances (N,) where rays (N, 3) enter and leave the box; entry is behind exit where they miss it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,12 @@ from unocclude.pipeline.meshing import HALF_CUBE, Grid
 from unocclude.pipeline.rasterise import project, rasterise, sample_image
 from unocclude.pipeline.types import Mask, Surface, ViewSet
 
-SEARCH_POINTS = 64**3
+SEARCH = Grid.around(np.full(3, -HALF_CUBE), np.full(3, HALF_CUBE), 64**3)
 MIN_FOREGROUND = 0.001
-AGREED_SHARE = 0.7
-"""Views agree if no single one of them cuts off more than the rest of what the others leave."""
-
+MAX_OUTVOTED = 6
+"""At most so many of the sixteen views are taken to be wrong at a point."""
+BETTER_BY = 1.02
+"""More views are outvoted only if that explains the outlines better by this factor: true views miss some pixels too."""
 UNSUPPORTED_SHARE = 0.1
 
 
@@ -30,11 +32,14 @@ class Silhouettes:
 
     @classmethod
     def of(cls, views: ViewSet) -> Silhouettes:
-        """The views in which the object is seen at all."""
+        """The views in which the object is seen at all. Raises ValueError if there are none."""
         masks = views.rgba[..., 3] > 127
         shown = masks.mean((1, 2)) > MIN_FOREGROUND
+        if not shown.any():
+            raise ValueError("no view shows anything")
         return cls(masks[shown], target_cameras()[shown])
 
+    @cached_property
     def distances(self) -> NDArray[np.float32]:
         """(N, H, W) pixels to the outline, negative inside."""
         outlines = [
@@ -44,56 +49,83 @@ class Silhouettes:
         return np.stack(outlines).astype(np.float32)
 
 
-def hull_distance(silhouettes: Silhouettes, grid: Grid) -> NDArray[np.float32]:
-    """(X, Y, Z) distance to the hull in units of the world, negative inside; a bound rather than exact.
+@dataclass(frozen=True)
+class VisualHull:
+    """`outvoted`: how many views may hold a point to be outside, and yet it is inside.
 
-    Where the views disagree, two of them must hold a point to be outside, so that one wrong outline cuts nothing off.
-    Beyond a picture's border its outermost pixels go on, so that a clipped object is not cut off either.
+    None if the views agree. Where they do not, outlines that are wrong in different places would cut each other off.
     """
-    points = grid.points().reshape(-1, 3)
-    farthest = np.full(len(points), -np.inf, np.float32)
-    second = farthest.copy()
-    for outline, camera in zip(silhouettes.distances(), silhouettes.cameras, strict=True):
-        pixels, depth = project(points, camera, intrinsics())
-        distance = sample_image(outline[..., None], pixels)[:, 0] * depth / FOCAL
-        second = np.maximum(second, np.minimum(farthest, distance))
-        farthest = np.maximum(farthest, distance)
-    agreed = (farthest < 0).sum() >= AGREED_SHARE * (second < 0).sum()
-    return (farthest if agreed else second).reshape(grid.shape)
 
+    silhouettes: Silhouettes
+    outvoted: int
 
-def hull_box(silhouettes: Silhouettes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The low and high corner (3,) of the hull's box within the cube. Raises ValueError if the hull is empty."""
-    search = Grid.around(np.full(3, -HALF_CUBE), np.full(3, HALF_CUBE), SEARCH_POINTS)
-    inside = np.argwhere(hull_distance(silhouettes, search) < 0)
-    if len(inside) == 0:
-        raise ValueError("empty hull")
-    low = search.origin + search.voxel * (inside.min(0) - 1)
-    high = search.origin + search.voxel * (inside.max(0) + 1)
-    return low, high
+    @classmethod
+    def of(cls, silhouettes: Silhouettes) -> VisualHull:
+        """The hull whose own outlines come close to the views' own, in mean IoU, with as few outvoted as need be."""
+        hull = cls(silhouettes, 0)
+        explained = hull._explained()
+        while hull.outvoted < MAX_OUTVOTED:
+            freer = cls(silhouettes, hull.outvoted + 1)
+            better = freer._explained()
+            if explained > 0 and better <= BETTER_BY * explained:
+                break
+            hull, explained = freer, better
+        return hull
+
+    def distance(self, grid: Grid) -> NDArray[np.float32]:
+        """(X, Y, Z) distance to the hull in units of the world, negative inside; a bound rather than exact.
+
+        Beyond a picture's border its outermost pixels go on, so that a clipped object is not cut off either.
+        """
+        points = grid.points().reshape(-1, 3)
+        ranked = [np.full(len(points), -np.inf, np.float32)] * (self.outvoted + 1)
+        for outline, camera in zip(self.silhouettes.distances, self.silhouettes.cameras, strict=True):
+            pixels, depth = project(points, camera, intrinsics())
+            distance = sample_image(outline[..., None], pixels)[:, 0] * depth / FOCAL
+            for rank, farthest in enumerate(ranked):
+                ranked[rank], distance = np.maximum(farthest, distance), np.minimum(farthest, distance)
+        return ranked[-1].reshape(grid.shape)
+
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The low and high corner (3,) of the hull's box within the cube. Raises ValueError if the hull is empty."""
+        inside = np.argwhere(self.distance(SEARCH) < 0)
+        if len(inside) == 0:
+            raise ValueError("empty hull")
+        low = SEARCH.origin + SEARCH.voxel * (inside.min(0) - 1)
+        high = SEARCH.origin + SEARCH.voxel * (inside.max(0) + 1)
+        return low, high
+
+    def outlines(self) -> Mask:
+        """(N, H, W) what the views would show of the hull, true to a few pixels."""
+        inside = SEARCH.points()[self.distance(SEARCH) < 0]
+        gaps = int(np.ceil(SEARCH.voxel * FOCAL / (DISTANCE - HALF_CUBE) / 2))
+        shown = np.zeros_like(self.silhouettes.masks)
+        for outline, camera in zip(shown, self.silhouettes.cameras, strict=True):
+            column, row = np.clip(project(inside, camera, intrinsics())[0].astype(int), 0, VIEW_SIZE - 1).T
+            outline[row, column] = True
+            outline |= ndimage.binary_closing(outline, np.ones((3, 3)), iterations=gaps)
+        return shown
+
+    def _explained(self) -> float:
+        """Mean IoU of the hull's outlines and the views'."""
+        masks, outlines = self.silhouettes.masks, self.outlines()
+        union = (masks | outlines).sum((1, 2))
+        return float(((masks & outlines).sum((1, 2)) / np.maximum(union, 1)).mean())
 
 
 def unsupported_views(views: ViewSet) -> list[int]:
     """Numbers of the views whose outline holds much that the other views rule out: they show another object.
 
-    Empty if all agree; also if nothing is common to them, which `hull_box` tells.
+    Empty if all agree; also if nothing is common to them, which `VisualHull.box` tells.
     """
-    silhouettes = Silhouettes.of(views)
-    search = Grid.around(np.full(3, -HALF_CUBE), np.full(3, HALF_CUBE), SEARCH_POINTS)
-    inside = search.points()[hull_distance(silhouettes, search) < 0]
-    if len(inside) == 0:
+    hull = VisualHull.of(Silhouettes.of(views))
+    outlines = hull.outlines()
+    if not outlines.any():
         return []
-    gaps = int(np.ceil(search.voxel * FOCAL / (DISTANCE - HALF_CUBE) / 2))
     shown = np.flatnonzero((views.rgba[..., 3] > 127).mean((1, 2)) > MIN_FOREGROUND)
-    found = []
-    for number, mask, camera in zip(shown, silhouettes.masks, silhouettes.cameras, strict=True):
-        column, row = np.clip(project(inside, camera, intrinsics())[0].astype(int), 0, VIEW_SIZE - 1).T
-        possible = np.zeros_like(mask)
-        possible[row, column] = True
-        ruled_out = mask & ~ndimage.binary_dilation(possible, np.ones((3, 3)), iterations=gaps)
-        if ruled_out.sum() > UNSUPPORTED_SHARE * mask.sum():
-            found.append(int(number))
-    return found
+    masks = hull.silhouettes.masks
+    ruled_out = [(m & ~ndimage.binary_dilation(o, iterations=2)).sum() for m, o in zip(masks, outlines, strict=True)]
+    return [int(shown[k]) for k in np.flatnonzero(ruled_out > UNSUPPORTED_SHARE * masks.sum((1, 2)))]
 
 
 def base_height(surface: Surface, silhouettes: Silhouettes) -> float:

@@ -14,13 +14,14 @@ from torch import Tensor
 from unocclude.cameras import TARGET_ELEVATION, VIEW_SIZE, intrinsics, target_cameras, world_to_camera
 from unocclude.errors import InputError
 from unocclude.models.neus import NeuralSurface, place_samples, render
-from unocclude.pipeline.hull import Silhouettes, base_height, hull_box, hull_distance
+from unocclude.pipeline.hull import Silhouettes, VisualHull, base_height
 from unocclude.pipeline.meshing import Grid, extract_surface
 from unocclude.pipeline.types import Image, Progress, Surface, ViewSet, no_progress
 from unocclude.protocol import Preset
 
 MARGIN = 0.04
-"""How far the surface may leave the hull's box: the outlines of generated views are off by some pixels."""
+"""How far the surface may leave the hull: the outlines of generated views are off by some pixels. Farther out, where no
+rays pass, views that contradict one another would put matter that only one of them sees."""
 RING = 6
 """Pixels around a silhouette whose rays take part: they hold the surface back from growing."""
 COARSE_SAMPLES, FINE_SAMPLES = 32, 14
@@ -87,9 +88,9 @@ def fit_surface(
     the views have no solid shape in common.
     """
     effort = EFFORTS[preset]
-    silhouettes = Silhouettes.of(views)
     try:
-        low, high = hull_box(silhouettes)
+        hull = VisualHull.of(Silhouettes.of(views))
+        low, high = hull.box()
     except ValueError as error:
         raise InputError(
             "The outlines of the views have no solid shape in common.", "Try another seed, or correct the views."
@@ -105,19 +106,20 @@ def fit_surface(
     def report(step: int, preview: Image | None) -> None:
         progress("mesh", done + step, total, preview)
 
-    grid = Grid.around(low, high, effort.points[0])
-    sdf = _tensor(_above(low[2] + MARGIN, hull_distance(silhouettes, grid), grid), device)
-    colour = rays.colour[rays.opacity > 0.99].mean(0)[:, None, None, None].expand(3, *grid.shape)
-    neural = NeuralSurface(sdf, colour, _tensor(grid.origin, device), _tensor(grid.high, device), START_SHARPNESS)
+    def hull_on(grid: Grid) -> Tensor:
+        return _tensor(_above(low[2] + MARGIN, hull.distance(grid), grid), device)
+
+    mean_colour = rays.colour[rays.opacity > 0.99].mean(0)
+    neural = _unfitted(hull_on(grid := Grid.around(low, high, effort.points[0])), mean_colour, grid)
     for points, steps in zip(effort.points, effort.steps, strict=True):
         grid = Grid.around(low, high, points)
-        neural = _on_lattice(neural, grid)
+        neural = _on_lattice(neural, grid, hull_on(grid) - MARGIN)
         _fit(neural, rays, steps, effort.rays, random, report)
         done += steps
 
     fitted = neural.signed_distance().detach().cpu().numpy()
     if base is None:
-        base = base_height(extract_surface(fitted, grid, effort.faces), silhouettes)
+        base = base_height(extract_surface(fitted, grid, effort.faces), hull.silhouettes)
     return extract_surface(_above(base, fitted, grid), grid, effort.faces)
 
 
@@ -239,14 +241,21 @@ def _above(height: float, sdf: NDArray[np.float32], grid: Grid) -> NDArray[np.fl
     return np.maximum(sdf, (height - grid.points()[..., 2]).astype(np.float32))
 
 
+def _unfitted(sdf: Tensor, colour: Tensor, grid: Grid) -> NeuralSurface:
+    """A surface of one colour (3,), free to go anywhere."""
+    low, high = _tensor(grid.origin, sdf.device), _tensor(grid.high, sdf.device)
+    everywhere = colour[:, None, None, None].expand(3, *grid.shape)
+    return NeuralSurface(sdf, torch.full_like(sdf, -torch.inf), everywhere, low, high, START_SHARPNESS)
+
+
 @torch.no_grad()
-def _on_lattice(neural: NeuralSurface, grid: Grid) -> NeuralSurface:
-    """The same surface on another lattice."""
+def _on_lattice(neural: NeuralSurface, grid: Grid, bound: Tensor) -> NeuralSurface:
+    """The same surface on another lattice, within a bound (X, Y, Z)."""
     low, high = _tensor(grid.origin, neural.low.device), _tensor(grid.high, neural.low.device)
     points = _tensor(grid.points(), neural.low.device).reshape(grid.shape[0], -1, 3)
     lattice = torch.cat([neural.signed_distance()[None], neural.colour])
     values = neural.sample(lattice, points).reshape(*grid.shape, 4).permute(3, 0, 1, 2).contiguous()
-    return NeuralSurface(values[0], values[1:], low, high, neural.sharpness.item())
+    return NeuralSurface(values[0], bound, values[1:], low, high, neural.sharpness.item())
 
 
 def _tensor(values: NDArray[np.floating], device: torch.device) -> Tensor:
