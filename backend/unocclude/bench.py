@@ -137,7 +137,7 @@ def _views(profile: str, device: torch.device, clock: _Clock, whole: bool) -> nn
             condition = network.encode_input(picture, torch.zeros(1, device=device))
         noisy, t = torch.randn(1, 16, 4, 32, 32, device=device), _timestep(device)
         with clock.timed("the volume of all views"):
-            spatial = network.spatial_volume(noisy, t, condition.elevation)
+            spatial = network.spatial_volume(noisy, t, condition)
         with clock.timed("a guided step of a view"):
             seen = network.view_condition(spatial, t, condition, torch.zeros(1, 1, dtype=torch.long, device=device))
             network.denoise_views(noisy[:, 0], t, seen, 2)

@@ -61,11 +61,11 @@ def test_official_volumes(synthesis: SyncDreamer, syncdreamer_golden: Golden) ->
     assert within(time, stored["t_embed"], NETWORKS)
     assert within(viewpoints, stored["v_embed"], NETWORKS)
     features = volumes.view_encoder(stored["x"][0], time.expand(16, -1), viewpoints[0])
-    lifted = volumes.unproject(features, 1).unflatten(1, (16, -1))[0]
+    lifted = volumes.unproject(features, volumes.view_grid, 1).unflatten(1, (16, -1))[0]
     for view in (0, 6):
         assert within(features[view : view + 1], stored[f"enc_feat.{view}"], NETWORKS)
         assert within(thinned(lifted[view : view + 1], 4), stored[f"unproj.{view}.s4"], NETWORKS)
-    spatial = synthesis.spatial_volume(stored["x"], stored["timestep"], stored["elevation_rad"])
+    spatial = volumes.spatial(stored["x"], time, viewpoints)
     assert within(thinned(spatial, 2), stored["spatial_volume.s2"], NETWORKS)
     assert within(summary(spatial), stored["spatial_volume.absmax_mean_std"], NETWORKS)
     frustums = volumes.frustums(spatial, time, viewpoints, stored["target_index"])

@@ -11,7 +11,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unocclude.cameras import AZIMUTHS, TARGET_ELEVATION, VIEW_COUNT, target_cameras
+from unocclude.cameras import AZIMUTHS, TARGET_ELEVATION, VIEW_COUNT, target_cameras, world_to_camera
 from unocclude.models.autoencoder import LATENT_CHANNELS, Autoencoder, AutoencoderConfig
 from unocclude.models.depth_attention import DepthConditionedUNet
 from unocclude.models.image_encoder import ImageEncoder, ImageEncoderConfig
@@ -152,9 +152,11 @@ class SyncDreamer(nn.Module):
         waves = get_timestep_embedding(t, self.config.volumes.time_width, flip_sin_to_cos=True, downscale_freq_shift=0)
         return cast(Tensor, self.time_embedding(waves.to(self.azimuths.dtype)))
 
-    def spatial_volume(self, noisy: Tensor, t: Tensor, elevation: Tensor) -> Tensor:
+    def spatial_volume(self, noisy: Tensor, t: Tensor, condition: InputCondition) -> Tensor:
         """(B, C, n, n, n) from all noisy views (B, 16, 4, 32, 32) at timesteps (B,)."""
-        return self.volumes.spatial(noisy, self.embed_time(t), self.viewpoints(elevation))
+        poses = np.stack([world_to_camera(AZIMUTHS[0], degrees) for degrees in condition.elevation.rad2deg().tolist()])
+        viewpoints = self.viewpoints(condition.elevation)
+        return self.volumes.spatial(noisy, self.embed_time(t), viewpoints, condition.latents, poses)
 
     def view_condition(self, spatial: Tensor, t: Tensor, condition: InputCondition, indices: Tensor) -> ViewCondition:
         """For the views with these indices (B, K), from the spatial volumes at timesteps (B,)."""
@@ -189,7 +191,7 @@ class SyncDreamer(nn.Module):
     ) -> Tensor:
         """Predictions for all 16 views. `views_at_once` trades memory for speed and changes nothing else."""
         batch = len(noisy)
-        spatial = self.spatial_volume(noisy, t, condition.elevation)
+        spatial = self.spatial_volume(noisy, t, condition)
         predictions = []
         for chunk in torch.arange(VIEW_COUNT, device=noisy.device).split(views_at_once):
             seen = self.view_condition(spatial, t, condition, chunk.expand(batch, -1))
@@ -244,7 +246,7 @@ class SyncDreamer(nn.Module):
         the volumes, the fourth the token.
         """
         noisy = self.schedule.add_noise(target, noise, t)
-        spatial = self.spatial_volume(noisy, t, condition.elevation)
+        spatial = self.spatial_volume(noisy, t, condition)
         count = indices.shape[1]
         share = self.config.condition_dropout
         dropped = (drop / share).floor() if share else torch.full_like(drop, torch.inf)

@@ -33,7 +33,9 @@ class VolumeConfig:
 
     `spatial_widths`, `frustum_widths`: channels per level, each level half as large as the one before.
     `pixel_centre`: where in a pixel of latents or of the frustum its sample sits, 0.5 being the centre; the
-    published weights expect 0, the upper left corner.
+    published weights expect 0, the upper left corner. `lifts_input`: whether the input view, too, is lifted into the
+    spatial volume. SyncDreamer's is not: it learned to turn objects from millions of them, a small network needs the
+    geometry.
     """
 
     vertices: int
@@ -45,6 +47,7 @@ class VolumeConfig:
     time_width: int
     pixel_centre: float
     picture_size: int = VIEW_SIZE
+    lifts_input: bool = False
 
     @classmethod
     def official(cls) -> VolumeConfig:
@@ -52,7 +55,7 @@ class VolumeConfig:
 
     @classmethod
     def bundled(cls) -> VolumeConfig:
-        return cls(16, 16, 24, 8, (16, 32, 64), (16, 32, 64), 128, pixel_centre=0.5)
+        return cls(16, 16, 24, 8, (16, 32, 64), (16, 32, 64), 128, pixel_centre=0.5, lifts_input=True)
 
 
 class Volumes(nn.Module):
@@ -66,11 +69,11 @@ class Volumes(nn.Module):
         super().__init__()
         self.config = config
         self.view_encoder = ViewEncoder(config.view_width, config.time_width)
-        self.spatial_network = SpatialNetwork(len(poses) * config.view_width, config.spatial_widths, config.time_width)
+        self.input_encoder = ViewEncoder(config.view_width, config.time_width) if config.lifts_input else None
+        lifted = len(poses) + config.lifts_input
+        self.spatial_network = SpatialNetwork(lifted * config.view_width, config.spatial_widths, config.time_width)
         self.frustum_network = FrustumNetwork(config.spatial_widths[0], config.frustum_widths, config.time_width)
-        latent_side = config.picture_size // LATENT_STRIDE
-        pixels = project(volume_vertices(config.vertices), poses, latent_side, config.pixel_centre)
-        view_grid = torch.from_numpy(pixels / ((latent_side - 1) / 2) - 1).float()
+        view_grid = self._sample_grid(poses)
         points = frustum_points(poses, config.frustum_side, config.frustum_depth, config.pixel_centre)
         frustum_grid = torch.from_numpy(points / HALF_EXTENT).float()
         self.register_buffer("view_grid", view_grid, persistent=False)
@@ -81,17 +84,41 @@ class Volumes(nn.Module):
         """Of the frustum volumes, the largest first."""
         return tuple(self.config.frustum_side >> level for level in range(len(self.config.frustum_widths)))
 
-    def spatial(self, views: Tensor, time: Tensor, viewpoints: Tensor) -> Tensor:
-        """(B, C, n, n, n) from noisy latents (B, V, 4, h, w), time (B, T) and viewpoints (B, V, 4)."""
+    def spatial(
+        self,
+        views: Tensor,
+        time: Tensor,
+        viewpoints: Tensor,
+        given: Tensor | None = None,
+        poses: NDArray[np.float64] | None = None,
+    ) -> Tensor:
+        """(B, C, n, n, n) from noisy latents (B, V, 4, h, w), time (B, T) and viewpoints (B, V, 4).
+
+        If the input view is lifted: also from its latents `given` (B, 4, h, w) and its world-to-camera `poses`
+        (B, 3, 4).
+        """
         batch, count = views.shape[:2]
         features = self.view_encoder(views.flatten(0, 1), time.repeat_interleave(count, 0), viewpoints.flatten(0, 1))
-        return self.spatial_network(self.unproject(features, batch), time)
+        lifted = self.unproject(features, self.view_grid.repeat(batch, 1, 1, 1, 1), batch)
+        if self.input_encoder is not None:
+            assert given is not None
+            assert poses is not None
+            own = self.input_encoder(given, time, viewpoints[:, 0])
+            grid = self._sample_grid(poses).to(own.device)
+            lifted = torch.cat([lifted, self.unproject(own, grid, batch)], 1)
+        return self.spatial_network(lifted, time)
 
-    def unproject(self, features: Tensor, batch: int) -> Tensor:
+    def unproject(self, features: Tensor, grid: Tensor, batch: int) -> Tensor:
         """(B, V * C, n, n, n): at each vertex what each view (B * V, C, h, w) shows there, seen or hidden."""
         n = self.config.vertices
-        grid = self.view_grid.flatten(1, 2).repeat(batch, 1, 1, 1).to(features.dtype)
+        grid = grid.flatten(1, 2).to(features.dtype)
         return F.grid_sample(features, grid, align_corners=True).reshape(batch, -1, n, n, n)
+
+    def _sample_grid(self, poses: NDArray[np.float64]) -> Tensor:
+        """(V, n, n, n, 2) where cameras (V, 3, 4) see the vertices, as `grid_sample` takes it."""
+        latent_side = self.config.picture_size // LATENT_STRIDE
+        pixels = project(volume_vertices(self.config.vertices), poses, latent_side, self.config.pixel_centre)
+        return torch.from_numpy(pixels / ((latent_side - 1) / 2) - 1).float()
 
     def frustums(self, spatial: Tensor, time: Tensor, viewpoints: Tensor, indices: Tensor) -> dict[int, Tensor]:
         """By side: volumes (B * K, C, depth, side, side) of the views with these indices (B, K) in [0, V)."""

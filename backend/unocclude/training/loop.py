@@ -107,8 +107,9 @@ class Averaged:
 def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: torch.device) -> None:
     """Trains from the last checkpoint in `folder` until `schedule.minutes` are used up, then exports to `bundled`.
 
-    Where there is no checkpoint, it begins with the weights in `bundled`, if there are any. Weights there that
-    validate better than the trained ones stay. On CUDA it computes in bfloat16 where autocast deems that safe.
+    Where there is no checkpoint, it begins with the weights in `bundled`, if there are any, and of the same shapes.
+    Weights there that validate better than the trained ones stay. On CUDA it computes in bfloat16 where autocast deems
+    that safe.
 
     `folder` gets checkpoint.pt, history.jsonl, loss.png and validation_*.png. A run that has used up its minutes goes
     on when the schedule grants more.
@@ -123,7 +124,7 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
         previous = load_bundled(bundled, type(module)).to(device)
         with torch.inference_mode():
             before = task.validate(previous.eval(), device)[0]
-        if not checkpoint.exists():
+        if not checkpoint.exists() and _shapes(previous) == _shapes(module):
             module.load_state_dict(previous.state_dict())
     module.train()
     optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay, fused=gpu)
@@ -168,6 +169,10 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
         print(f"{bundled.name} stays as it was: it validates at {before}, the trained weights at {after}.")
     else:
         task.export(best, bundled, {"steps": step, "minutes": round(used / 60, 1), "device": str(device)})
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in module.state_dict().items()}
 
 
 def _merit(task: Task, figures: dict[str, float]) -> float:

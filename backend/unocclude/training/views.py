@@ -24,7 +24,8 @@ from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to
 
 VIEWS_PER_OBJECT = 3
 VALIDATION = 6
-HIGH_NOISE_SHARE = 0.7
+HIGH_NOISE_SHARE = 0.9
+"""Few steps are taken in sampling, a single one so far: nearly all is decided there."""
 INPUT_SIZE = 200
 """Pixels of the input object's longer side, of 256."""
 CONTEXT_SIZE = 128
