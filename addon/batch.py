@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from .core.dependencies import provide_pyzmq
 from .core.job import Job, Phase
 from .core.link import Link
 from .core.placement import Placement
-from .core.requests import Request, parse
+from .core.requests import Request, Run, parse
 from .core.result import coverage as coverage_of
 from .core.session import Session
 from .placement import place, seen_by
@@ -26,12 +27,16 @@ from .wire.errors import InputError, UnoccludeError
 
 @dataclass(frozen=True)
 class Outcome:
-    """A line of the summary. Counts are of the mesh in the .blend file, the IoU with the object's silhouette."""
+    """A line of the summary. Counts are of the mesh in the .blend file, the IoU with the object's silhouette.
+
+    `request`: the digest of what was asked, by which a later run knows that it was done.
+    """
 
     name: str
     image: str
     ok: bool
     seconds: float
+    request: str | None = None
     blend: str | None = None
     vertices: int = 0
     faces: int = 0
@@ -51,13 +56,47 @@ def main(arguments: Sequence[str]) -> int:
         return getattr(error, "exit_code", 2)
     provide_pyzmq()
     session = Session(Link(), Link())
+    outcomes = _done(run) if run.resume else {}
+    if outcomes:
+        print(f"{len(outcomes)} of {len(run.requests)} done before", flush=True)
     try:
-        outcomes = [_outcome(session, request, run.out, run.backend) for request in run.requests]
+        for request in run.requests:
+            if request.name not in outcomes:
+                outcomes[request.name] = _outcome(session, request, run.out, run.backend)
+                _write_summary([outcomes[r.name] for r in run.requests if r.name in outcomes], run.out)
     finally:
         session.close()
+    return next((outcomes[r.name].exit_code for r in run.requests if not outcomes[r.name].ok), 0)
+
+
+def _write_summary(outcomes: list[Outcome], out: Path) -> None:
+    """After each picture, and whole or not at all: an interrupted run has told what it did."""
     summary = {"blender": bpy.app.version_string, "pictures": [asdict(outcome) for outcome in outcomes]}
-    (run.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return next((outcome.exit_code for outcome in outcomes if not outcome.ok), 0)
+    partial = out / "summary.json.partial"
+    partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, out / "summary.json")
+
+
+def _done(run: Run) -> dict[str, Outcome]:
+    """By name: the requests that worked out in a run before into this folder."""
+    try:
+        told = json.loads((run.out / "summary.json").read_text(encoding="utf-8"))["pictures"]
+        before = {outcome.request: outcome for outcome in (Outcome(**values) for values in told) if outcome.ok}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        print(f"summary.json cannot be read, so everything is done anew ({error})", file=sys.stderr, flush=True)
+        return {}
+    found = {request.name: before.get(_digest(request)) for request in run.requests}
+    return {name: o for name, o in found.items() if o and o.request and o.blend and Path(o.blend).is_file()}
+
+
+def _digest(request: Request) -> str | None:
+    """None where its files cannot be read, which the attempt itself will say."""
+    try:
+        return request.digest()
+    except OSError:
+        return None
 
 
 def _outcome(session: Session, request: Request, out: Path, backend: str) -> Outcome:
@@ -86,6 +125,7 @@ def _outcome(session: Session, request: Request, out: Path, backend: str) -> Out
         str(request.image),
         ok=True,
         seconds=round(time.monotonic() - started, 1),
+        request=_digest(request),
         blend=str(blend),
         vertices=len(body.data.vertices),
         faces=len(body.data.polygons),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,14 +26,22 @@ class Request:
     spec: JobSpec
     mask: Path | None = None
 
+    def digest(self) -> str:
+        """Differs wherever the result may. Raises OSError where the picture or the mask cannot be read."""
+        files = [self.image.read_bytes(), b"" if self.mask is None else self.mask.read_bytes()]
+        told = [self.name, self.spec.to_json(), *(hashlib.sha256(content).hexdigest() for content in files)]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Run:
-    """All pictures, the folder for the results, and the backend's Python where one is chosen."""
+    """All pictures, the folder for the results, the backend's Python where one is chosen, and whether a run before
+    is to be finished."""
 
     requests: list[Request]
     out: Path
     backend: str
+    resume: bool
 
 
 def parse(arguments: Sequence[str]) -> Run:
@@ -46,7 +55,7 @@ def parse(arguments: Sequence[str]) -> Run:
         prompt = {"points": given.point, "negatives": given.negative, "box": given.box}
         options = {name: getattr(given, name) for name in (*_OPTIONS, "mask") if getattr(given, name) is not None}
         requests = [_request({"image": str(given.image), **prompt, **options}, Path())]
-    return Run(requests, given.out, given.backend)
+    return Run(requests, given.out, given.backend, given.resume)
 
 
 def read_manifest(path: Path) -> list[Request]:
@@ -96,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device")
     parser.add_argument("--backend", default="", help="the backend's Python, or its virtual environment")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--resume", action="store_true", help="leave out what a run before into that folder has done")
     return parser
 
 

@@ -66,6 +66,35 @@ def test_many_pictures(headless: Headless, backend: Path, cup: Path, tmp_path: P
     assert {path.name for path in (tmp_path / "out").rglob("*.blend")} == {"cup.blend", "last.blend"}
 
 
+def test_a_run_is_finished_where_it_was_interrupted(
+    headless: Headless, backend: Path, cup: Path, tmp_path: Path
+) -> None:
+    """What is done stays; what failed, what was asked otherwise since, and what lost its file are done again."""
+    manifest, out = tmp_path / "manifest.jsonl", tmp_path / "out"
+
+    def run(asked: list[tuple[int, int]], *options: str) -> dict[str, float]:
+        """With a point's x and a seed for each picture."""
+        lines = [
+            {"image": "cup.png", "point": [x, 30], "seed": seed, "name": f"cup {i}"}
+            for i, (x, seed) in enumerate(asked)
+        ]
+        manifest.write_text("\n".join(map(json.dumps, lines)))
+        headless(manifest, "--out", out, *options)
+        told = json.loads((out / "summary.json").read_text())["pictures"]
+        assert [entry["ok"] for entry in told] == [seed != FAILING for _, seed in asked]
+        return {path.stem: path.stat().st_mtime_ns for path in out.rglob("*.blend")}
+
+    first = run([(20, 0), (21, FAILING), (22, 0), (23, 0)])
+    assert set(first) == {"cup 0", "cup 2", "cup 3"}
+    (out / "cup 3" / "cup 3.blend").unlink()
+    asked_otherwise = [(20, 0), (21, 0), (32, 0), (23, 0)]
+    second = run(asked_otherwise, "--resume")
+    assert second["cup 0"] == first["cup 0"]
+    assert second["cup 2"] > first["cup 2"]
+    assert set(second) == {f"cup {i}" for i in range(4)}
+    assert run(asked_otherwise)["cup 0"] > first["cup 0"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
