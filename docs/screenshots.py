@@ -47,7 +47,7 @@ def main() -> None:
 
 def story(window: Window) -> None:
     window.take_point_tool()
-    x, y = json.loads(SAMPLE.with_suffix(".json").read_text())["point"]
+    x, y = json.loads(SAMPLE.with_suffix(".json").read_text())["points"][0]
     window.until(lambda state: len(state["points"]) == 1, lambda: window.click_pixel(x, y))
     window.until(lambda state: len(state["points"]) == 2, lambda: window.click_pixel(205, 350))
     window.until(lambda state: len(state["points"]) == 3, lambda: window.click_pixel(350, 300, "ctrl"))

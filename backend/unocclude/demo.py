@@ -10,21 +10,21 @@ from pathlib import Path
 from unocclude.client import Client
 from unocclude.launch import start_backend
 from unocclude.progress_bars import ProgressBars
-from unocclude.protocol import Event, JobSpec, Prompt
+from unocclude.protocol import Event, JobSpec
 
 
 def demo(out: Path) -> None:
     """Starts a backend if none runs, sends it the sample picture, follows the job and fetches its files into `out`."""
     bundled = resources.files("unocclude") / "bundled"
     image = (bundled / "sample.png").read_bytes()
-    x, y = json.loads((bundled / "sample.json").read_text())["point"]
+    prompt = json.loads((bundled / "sample.json").read_text())
     running = _running()
     print("Using the backend that runs already." if running else "Starting a backend …", flush=True)
     if not running:
         start_backend(Path(sys.executable))
     with Client() as client:
         try:
-            job = client.submit(JobSpec(prompt=Prompt(points=((x, y),)), preset="fast"), image)
+            job = client.submit(JobSpec.from_json({"prompt": prompt, "preset": "fast"}), image)
             with ProgressBars() as bars:
 
                 def show(event: Event) -> None:

@@ -63,7 +63,7 @@ def order(number: int, real: bool) -> tuple[JobSpec, bytes]:
     """The job of this number. Several have the same image, so that their segmentation is shared."""
     if real:
         sample = resources.files("unocclude") / "bundled"
-        x, y = json.loads((sample / "sample.json").read_text())["point"]
+        x, y = json.loads((sample / "sample.json").read_text())["points"][0]
         spec = JobSpec(prompt=Prompt(points=((x, y),)), samples=1, preset="fast", seed=number % 3, device="cpu")
         return spec, (sample / "sample.png").read_bytes()
     return JobSpec(seed=number), b"0.%02d" % (4 + number // 3 % 20)

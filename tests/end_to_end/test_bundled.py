@@ -15,7 +15,7 @@ from PIL import Image
 from unocclude.cli import main
 
 SAMPLE = Path(str(resources.files("unocclude") / "bundled" / "sample.png"))
-POINT = json.loads(SAMPLE.with_suffix(".json").read_text())["point"]
+POINT = json.loads(SAMPLE.with_suffix(".json").read_text())["points"][0]
 QUICK = ["--preset", "fast", "--samples", "2", "--device", "cpu"]
 
 

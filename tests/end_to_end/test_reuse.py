@@ -17,7 +17,7 @@ from unocclude.pipeline.reconstruct import reconstruct
 from unocclude.protocol import JobSpec, Prompt
 
 SAMPLE = Path(str(resources.files("unocclude") / "bundled" / "sample.png"))
-POINT = tuple(json.loads(SAMPLE.with_suffix(".json").read_text())["point"])
+POINT = tuple(json.loads(SAMPLE.with_suffix(".json").read_text())["points"][0])
 SPEC = JobSpec(prompt=Prompt(points=(POINT,)), samples=2, preset="fast", device="cpu")
 BEFORE_MESH = ["segment", "complete", "estimate_elevation", "generate_views"]
 ALL = [*BEFORE_MESH, "fit_surface", "front_view", "texture_surface"]

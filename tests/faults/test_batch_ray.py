@@ -19,7 +19,7 @@ pytest.importorskip("ray", reason="Ray is an extra")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for Ray's workers in /proc")
 
 SAMPLE = Path(str(resources.files("unocclude") / "bundled" / "sample.png"))
-POINT = json.loads(SAMPLE.with_suffix(".json").read_text())["point"]
+POINT = json.loads(SAMPLE.with_suffix(".json").read_text())["points"][0]
 COUNT = 4
 
 

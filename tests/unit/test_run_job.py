@@ -56,7 +56,7 @@ def test_a_bad_picture_is_refused_with_the_cure(tmp_path: Path, image: bytes, ma
 
 def test_a_second_job_takes_what_the_first_has_found(tmp_path: Path) -> None:
     sample = resources.files("unocclude") / "bundled"
-    x, y = json.loads((sample / "sample.json").read_text())["point"]
+    x, y = json.loads((sample / "sample.json").read_text())["points"][0]
     spec = JobSpec(prompt=Prompt(points=((x, y),)), device="cpu", to="segment")
     for name, reused in (("first", []), ("second", ["segment"])):
         run_job(spec, (sample / "sample.png").read_bytes(), None, tmp_path / name, tmp_path / "stages", no_progress)

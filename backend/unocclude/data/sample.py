@@ -26,19 +26,21 @@ LIGHT = Lighting(
 ELEVATION = 16.0
 
 
-def write_sample(folder: Path, hidden: tuple[str, int] = ("carton", 6), occluder: tuple[str, int] = ("mug", 7)) -> None:
-    """sample.png, and sample.json with a click in the middle of what is seen of the hidden object."""
-    whole = _layer(*hidden, extent=330, centre=(238, 250))
-    front = _layer(*occluder, extent=230, centre=(345, 352))
+PROMPT = {"points": [[240, 181], [200, 285], [220, 380]], "negatives": [[380, 300]]}
+"""A click on each differently coloured part of the carton, the first where it would be tried first; one on the mug."""
+
+
+def write_sample(folder: Path) -> None:
+    """sample.png, and sample.json with the clicks."""
+    whole = _layer("carton", 6, extent=330, centre=(238, 250))
+    front = _layer("mug", 7, extent=230, centre=(345, 352))
     image = _table()
     for layer in (whole, front):
         image = over(_with_contact_shadow(image, layer), layer)
-    visible = (whole[..., 3] > 127) & ~(front[..., 3] > 127)
-    y, x = np.unravel_index(ndimage.distance_transform_edt(visible).argmax(), visible.shape)
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG", optimize=True)
     (folder / "sample.png").write_bytes(stream.getvalue())
-    (folder / "sample.json").write_text(json.dumps({"point": [int(x), int(y)]}) + "\n")
+    (folder / "sample.json").write_text(json.dumps(PROMPT) + "\n")
 
 
 def _layer(family: str, seed: int, extent: int, centre: tuple[int, int]) -> Picture:
