@@ -25,8 +25,9 @@ UNSUPPORTED_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Silhouettes:
-    """Views that show the object: masks (N, H, W) and their world-to-camera matrices (N, 3, 4)."""
+    """Views that show the object: their numbers (N,), masks (N, H, W) and world-to-camera matrices (N, 3, 4)."""
 
+    numbers: NDArray[np.intp]
     masks: Mask
     cameras: NDArray[np.float64]
 
@@ -34,10 +35,10 @@ class Silhouettes:
     def of(cls, views: ViewSet) -> Silhouettes:
         """The views in which the object is seen at all. Raises ValueError if there are none."""
         masks = views.rgba[..., 3] > 127
-        shown = masks.mean((1, 2)) > MIN_FOREGROUND
-        if not shown.any():
+        shown = np.flatnonzero(masks.mean((1, 2)) > MIN_FOREGROUND)
+        if len(shown) == 0:
             raise ValueError("no view shows anything")
-        return cls(masks[shown], target_cameras()[shown])
+        return cls(shown, masks[shown], target_cameras()[shown])
 
     @cached_property
     def distances(self) -> NDArray[np.float32]:
@@ -116,16 +117,17 @@ class VisualHull:
 def unsupported_views(views: ViewSet) -> list[int]:
     """Numbers of the views whose outline holds much that the other views rule out: they show another object.
 
-    Empty if all agree; also if nothing is common to them, which `VisualHull.box` tells.
+    Empty if all agree; also if nothing is common to them, which `VisualHull.box` tells. Raises ValueError if
+    no view shows anything.
     """
     hull = VisualHull.of(Silhouettes.of(views))
     outlines = hull.outlines()
     if not outlines.any():
         return []
-    shown = np.flatnonzero((views.rgba[..., 3] > 127).mean((1, 2)) > MIN_FOREGROUND)
     masks = hull.silhouettes.masks
-    ruled_out = [(m & ~ndimage.binary_dilation(o, iterations=2)).sum() for m, o in zip(masks, outlines, strict=True)]
-    return [int(shown[k]) for k in np.flatnonzero(ruled_out > UNSUPPORTED_SHARE * masks.sum((1, 2)))]
+    near = np.stack([ndimage.binary_dilation(outline, iterations=2) for outline in outlines])
+    ruled_out = (masks & ~near).sum((1, 2))
+    return hull.silhouettes.numbers[ruled_out > UNSUPPORTED_SHARE * masks.sum((1, 2))].tolist()
 
 
 def base_height(surface: Surface, silhouettes: Silhouettes) -> float:
