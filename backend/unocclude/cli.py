@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--negative", type=float, nargs=2, action="append", default=[], metavar=("X", "Y"))
     one.add_argument("--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"))
     one.add_argument("--mask", type=Path, metavar="PNG", help="the visible part, white; replaces the segmentation")
+    one.add_argument(
+        "--completion",
+        type=Path,
+        metavar="PNG",
+        help="the whole object, RGBA, such as a completion that was painted over; replaces the imagining",
+    )
     _job_options(one)
     one.add_argument("--out", type=Path, default=Path("unocclude-out"), metavar="DIR")
     one.add_argument("--json", action="store_true", help="print the report")
@@ -209,8 +215,9 @@ def _reconstruct(options: argparse.Namespace) -> None:
     spec = _spec(options, prompt)
     image = inputs.read_image(options.image)
     mask = inputs.read_mask(options.mask) if options.mask else None
+    imagined = inputs.read_completion(options.completion) if options.completion else None
     with ProgressBars() as bars:
-        result = reconstruct(image, spec, options.out, _loaded_models(options), mask, bars)
+        result = reconstruct(image, spec, options.out, _loaded_models(options), mask, bars, imagined=imagined)
     for warning in result.report["warnings"]:
         print(f"unocclude: {warning}", file=sys.stderr)
     print(json.dumps(result.report, indent=2) if options.json else f"Done: {options.out}")

@@ -125,14 +125,22 @@ class Client:
         """Counts and sizes since the backend's start, see PROTOCOL.md."""
         return dict(self._request("metrics").fields["metrics"])
 
-    def submit(self, spec: JobSpec, image: bytes, mask: bytes | None = None, job: str | None = None) -> str:
+    def submit(
+        self,
+        spec: JobSpec,
+        image: bytes,
+        mask: bytes | None = None,
+        job: str | None = None,
+        completion: bytes | None = None,
+    ) -> str:
         """Hand in a job and return its id, once the backend has it on disk.
 
-        `image` and `mask` are the files' bytes. With a `job` id of your own, submitting again does no harm.
+        `image`, `mask` and `completion` are the files' bytes, see PROTOCOL.md. With a `job` id of your own, submitting
+        again does no harm.
         Raises InputError for an option out of range or a picture too large to send.
         """
         spec.check()
-        blobs = [image] if mask is None else [image, mask]
+        blobs = [image, mask or b"", completion] if completion else [image] if mask is None else [image, mask]
         for blob in blobs:
             _check_size(blob)
         job = job or new_job_id()

@@ -19,7 +19,7 @@ VERSION = 1
 MAX_HEADER = 1024 * 1024
 MAX_FRAME = 64 * 1024 * 1024
 MAX_CHUNK = 1024 * 1024
-MAX_BLOBS = 2
+MAX_BLOBS = 3
 MAX_POINTS = 64
 
 Stage = Literal["segment", "complete", "views", "mesh"]
@@ -51,7 +51,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """Everything that decides a job's result, except the pictures themselves (image, optional mask).
+    """Everything that decides a job's result, except the pictures themselves (image, optional mask and completion).
 
     `elevation` is the camera's height above the object's equator in degrees, None for an estimate.
     `choose` is the completion that goes on to 3D, None for the one closest to the majority vote.
@@ -301,7 +301,7 @@ PROGRESS: Rules = {"stage": text(r"[\w -]{1,40}"), "step": _COUNT, "total": _COU
 REQUESTS: dict[str, Shape] = {
     "hello": Shape(_REQUEST),
     "ping": Shape(_REQUEST),
-    "submit": Shape({**_REQUEST, **_JOB, "spec": an_object}, (1, 2)),
+    "submit": Shape({**_REQUEST, **_JOB, "spec": an_object}, (1, 3)),
     "follow": Shape({**_REQUEST, **_JOB, "after": _COUNT}),
     "unfollow": Shape({**_REQUEST, **_JOB}),
     "cancel": Shape({**_REQUEST, **_JOB}),

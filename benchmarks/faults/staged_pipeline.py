@@ -20,7 +20,15 @@ STEPS = 4
 SIZE = 20_000
 
 
-def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept: Path, progress: Progress) -> None:
+def run_job(
+    spec: JobSpec,
+    image: bytes,
+    mask: bytes | None,
+    completion: bytes | None,
+    folder: Path,
+    kept: Path,
+    progress: Progress,
+) -> None:
     home = folder.parent.parent
     (home / "worker.pid").write_text(str(os.getpid()))
     store = StageStore(kept)

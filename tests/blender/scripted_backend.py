@@ -27,9 +27,19 @@ PAUSE = 0.1
 """Seconds for each step."""
 
 
-def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept: Path, progress: Progress) -> None:
+def run_job(
+    spec: JobSpec,
+    image: bytes,
+    mask: bytes | None,
+    completion: bytes | None,
+    folder: Path,
+    kept: Path,
+    progress: Progress,
+) -> None:
     """Leaves the picture as it came, a box that is 0.2 wide, 0.4 deep and 0.8 high, and how a camera sees it."""
-    (folder / "received").write_bytes(image)
+    for name, file in (("received", image), ("received_mask", mask), ("received_completion", completion)):
+        if file is not None:
+            (folder / name).write_bytes(file)
     for stage in STAGES[: STAGES.index(spec.to) + 1]:
         for step in range(STEPS[spec.seed]):
             time.sleep(PAUSE)

@@ -18,7 +18,15 @@ from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
 
 
-def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept: Path, progress: Progress) -> None:
+def run_job(
+    spec: JobSpec,
+    image: bytes,
+    mask: bytes | None,
+    completion: bytes | None,
+    folder: Path,
+    kept: Path,
+    progress: Progress,
+) -> None:
     words = image.decode().split()
     options = dict(word.split("=") for word in words if "=" in word)
     steps, pause = int(options.get("steps", 3)), float(options.get("pause", 0))

@@ -22,13 +22,17 @@ def path(tmp_path: Path) -> Path:
 def test_jobs_wait_in_order_and_outlive_the_process(path: Path) -> None:
     store = JobStore(path)
     store.add(A, JobSpec(seed=3), "image", None)
-    store.add(B, JobSpec(), "image", "mask")
+    store.add(B, JobSpec(), "image", "mask", completion="completion")
     again = JobStore(path)  # the first one is not even closed, as after a crash
     first = again.next_queued()
     assert first is not None
     assert (first.job, first.spec, first.image, first.mask) == (A, JobSpec(seed=3), "image", None)
+    assert first.completion is None
     assert again.count_queued() == 2
-    assert again.describe(again.newest(1)[0]).ahead == 1
+    (second,) = again.newest(1)
+    assert again.describe(second).ahead == 1
+    assert (second.mask, second.completion) == ("mask", "completion")
+    assert again.needs("completion")
 
 
 def test_only_the_newest_progress_of_a_stage_is_kept(path: Path) -> None:

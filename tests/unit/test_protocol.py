@@ -45,6 +45,7 @@ INFO = JobInfo(JOB, SPEC, "done", 1e9, 1e9 + 1, 1e9 + 2, 9, 0, None, (Artifact("
 REQUEST_EXAMPLES = [
     encode("hello", {"id": 1}),
     encode("submit", {"id": 2, "job": JOB, "spec": SPEC.to_json()}, [b"image", b"mask"]),
+    encode("submit", {"id": 2, "job": JOB, "spec": SPEC.to_json()}, [b"image", b"", b"completion"]),
     encode("follow", {"id": 3, "job": JOB, "after": 7}),
     encode("fetch", {"id": 4, "job": JOB, "name": "views/000.png", "offset": 0, "length": 1024}),
     encode("jobs", {"id": 5, "limit": 10}),
@@ -182,7 +183,7 @@ def test_artifact_names_that_are_not(name: object) -> None:
         [b'{"v":1,"type":"submit","id":1,"job":"' + JOB.encode() + b'","spec":{}}'],
         [b'{"v":1,"type":"cancel","id":1,"job":"' + JOB.upper().encode() + b'"}'],
         [b'{"v":1,"type":"ping","id":1}' + b" " * MAX_HEADER],
-        [REQUEST_EXAMPLES[1][0], b"", b"", b""],
+        [REQUEST_EXAMPLES[1][0], b"", b"", b"", b""],
     ],
 )
 def test_malformed_requests_are_refused(frames: list[bytes]) -> None:

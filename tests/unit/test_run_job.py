@@ -49,7 +49,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 )
 def test_a_bad_picture_is_refused_with_the_cure(tmp_path: Path, image: bytes, mask: bytes | None, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        run_job(SPEC, image, mask, tmp_path, tmp_path / "stages", no_progress)
+        run_job(SPEC, image, mask, None, tmp_path, tmp_path / "stages", no_progress)
     assert caught.value.cure
     assert list(tmp_path.iterdir()) == []
 
@@ -59,5 +59,48 @@ def test_a_second_job_takes_what_the_first_has_found(tmp_path: Path) -> None:
     x, y = json.loads((sample / "sample.json").read_text())["points"][0]
     spec = JobSpec(prompt=Prompt(points=((x, y),)), device="cpu", to="segment")
     for name, reused in (("first", []), ("second", ["segment"])):
-        run_job(spec, (sample / "sample.png").read_bytes(), None, tmp_path / name, tmp_path / "stages", no_progress)
+        run_job(
+            spec, (sample / "sample.png").read_bytes(), None, None, tmp_path / name, tmp_path / "stages", no_progress
+        )
         assert json.loads((tmp_path / name / "report.json").read_text())["reused"] == reused
+
+
+def completion(size: tuple[int, int] = (256, 256), reach: int = 180) -> bytes:
+    """An opaque square from the top left corner to `reach`."""
+    picture = PilImage.new("RGBA", size)
+    picture.paste((200, 30, 40, 255), (0, 0, reach, reach))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_given_completion_is_what_goes_on(tmp_path: Path) -> None:
+    mask = PilImage.new("L", (64, 64))
+    mask.paste(255, (20, 20, 40, 40))
+    file = io.BytesIO()
+    mask.save(file, "PNG")
+    spec = JobSpec(device="cpu", to="complete", samples=4)
+    run_job(spec, png(), file.getvalue(), completion(), tmp_path / "out", tmp_path / "stages", no_progress)
+    assert [path.name for path in sorted((tmp_path / "out").glob("completion_*"))] == ["completion_00.png"]
+    kept = PilImage.open(tmp_path / "out" / "completion_00.png")
+    assert kept.tobytes() == PilImage.open(io.BytesIO(completion())).tobytes()
+    crop = json.loads((tmp_path / "out" / "report.json").read_text())["crop"]
+    corner = round(crop["left"] + 180 * crop["side"] / crop["size"])  # the crop begins at 13, its side is 34
+    box = PilImage.open(tmp_path / "out" / "amodal_mask.png").getbbox()
+    assert box == (crop["left"], crop["top"], max(corner, 40), max(corner, 40))
+
+
+@pytest.mark.parametrize(
+    ("given", "choose", "words"),
+    [
+        (completion((256, 128)), None, "256 x 128"),
+        (completion(reach=0), None, "empty"),
+        (completion(), 0, "nothing to choose"),
+        (b"no picture", None, "not a picture"),
+    ],
+)
+def test_a_bad_completion_is_refused(tmp_path: Path, given: bytes, choose: int | None, words: str) -> None:
+    spec = JobSpec(prompt=SPEC.prompt, device="cpu", choose=choose)
+    with pytest.raises(InputError, match=words):
+        run_job(spec, png(), None, given, tmp_path, tmp_path / "stages", no_progress)
+    assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from unocclude.protocol import JobSpec, Prompt
 
 LARGEST_PIXELS = 100_000_000
 SMALLEST_SIDE = 16
+SMALLEST_COMPLETION, LARGEST_COMPLETION = 64, 2048
 
 
 def read_image(path: Path) -> Image:
@@ -25,6 +26,11 @@ def read_image(path: Path) -> Image:
 def read_mask(path: Path) -> Mask:
     """(H, W) bool: lighter than middle grey. Raises InputError."""
     return np.asarray(_opened(path).convert("L")) > 127
+
+
+def read_completion(path: Path) -> Image:
+    """(S, S, 4) uint8 RGBA. Raises InputError."""
+    return np.asarray(_opened(path).convert("RGBA"))
 
 
 def as_image(picture: PilImage.Image) -> Image:
@@ -71,7 +77,7 @@ def _opened(path: Path) -> PilImage.Image:
         PilImage.MAX_IMAGE_PIXELS = limit
 
 
-def check(spec: JobSpec, image: Image, mask: Mask | None) -> None:
+def check(spec: JobSpec, image: Image, mask: Mask | None, completion: Image | None = None) -> None:
     """Raises InputError, with the cure, for anything in a job that cannot be done as asked."""
     spec.check()
     profile_named(spec.profile)
@@ -84,6 +90,22 @@ def check(spec: JobSpec, image: Image, mask: Mask | None) -> None:
         )
     if mask is not None and not mask.any():
         raise InputError("The mask is empty.", "Paint the visible part of the object white.")
+    if completion is not None:
+        check_completion(spec, completion)
+
+
+def check_completion(spec: JobSpec, completion: Image) -> None:
+    """Raises InputError for a given completion, (S, S, 4) uint8, that cannot go on to the views."""
+    height, width = completion.shape[:2]
+    if height != width or not SMALLEST_COMPLETION <= width <= LARGEST_COMPLETION:
+        raise InputError(
+            f"The completion has {width} x {height} pixels.",
+            f"It has to be square, {SMALLEST_COMPLETION} to {LARGEST_COMPLETION} pixels a side, as it was made.",
+        )
+    if not (completion[..., 3] > 127).any():
+        raise InputError("The completion is empty: nothing in it is opaque.", "Paint the object, its alpha too.")
+    if spec.choose is not None:
+        raise InputError("There is nothing to choose from where the completion is given.", "Leave choose out.")
 
 
 def check_prompt(prompt: Prompt, width: int, height: int, needed: bool = True) -> None:

@@ -20,7 +20,7 @@ from unocclude.pipeline.segment import segment
 from unocclude.pipeline.stage_runner import StageRunner
 from unocclude.pipeline.surface import fit_surface
 from unocclude.pipeline.texture import texture_surface
-from unocclude.pipeline.types import Image, JobResult, JobSpec, Mask, Progress, no_progress
+from unocclude.pipeline.types import Completion, Image, JobResult, JobSpec, Mask, Progress, no_progress
 from unocclude.pipeline.views import generate_views
 from unocclude.protocol import STAGES
 
@@ -33,16 +33,19 @@ def reconstruct(
     mask: Mask | None = None,
     progress: Progress = no_progress,
     kept: Path | None = None,
+    imagined: Image | None = None,
 ) -> JobResult:
     """Runs the stages up to `spec.to` and leaves their results in `out`.
 
     image (H, W, 3) uint8. mask (H, W) bool: the visible part, if it is known; it replaces the segmentation.
+    imagined (S, S, 4) uint8 RGBA in the crop's frame: the whole object, if it is known; it replaces the imagining.
     `kept`: folder of what stages gave; a stage with the same inputs as one before does not run again.
     Raises InputError or ModelsMissingError before anything is written; `Cancelled` passes through from `progress`.
     """
-    inputs.check(spec, image, mask)
+    inputs.check(spec, image, mask, imagined)
     stages = STAGES[: STAGES.index(spec.to) + 1]
-    models.require([s for s in stages if s != "segment" or mask is None])
+    given = {"segment": mask is not None, "complete": imagined is not None}
+    models.require([stage for stage in stages if not given.get(stage, False)])
     profile, folder, report = models.profile, JobFolder(out), Report(spec, models.device)
     run = StageRunner(kept, models.device)
     passes = Passes(models.tier.at_once, report.warnings.append)
@@ -65,20 +68,22 @@ def reconstruct(
 
     with report.timed("complete"):
         crop = crop_around(visible)
-        completions = run(
-            complete,
-            image,
-            visible,
-            crop,
-            models.weights("complete"),
-            samples=spec.samples,
-            steps=spec.steps or profile.steps("complete", spec.sampler),
-            guidance=profile.completion_guidance if spec.guidance is None else spec.guidance,
-            seed=spec.seed,
-            sampler=spec.sampler,
-            passes=passes,
-            progress=progress,
-        )
+        completions = [] if imagined is None else [Completion(imagined)]
+        if not completions:
+            completions = run(
+                complete,
+                image,
+                visible,
+                crop,
+                models.weights("complete"),
+                samples=spec.samples,
+                steps=spec.steps or profile.steps("complete", spec.sampler),
+                guidance=profile.completion_guidance if spec.guidance is None else spec.guidance,
+                seed=spec.seed,
+                sampler=spec.sampler,
+                passes=passes,
+                progress=progress,
+            )
         amodal = amodal_mask(completions, visible, crop)
         chosen = most_agreed(completions, amodal, crop) if spec.choose is None else spec.choose
         whole = completions[chosen]

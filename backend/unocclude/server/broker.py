@@ -243,12 +243,14 @@ class Broker:
             self._check_queue(request.name)
         self._check_room()
         image = self._blobs.put(request.blobs[0])
-        mask = self._blobs.put(request.blobs[1]) if len(request.blobs) > 1 else None
+        mask, completion = (
+            self._blobs.put(request.blobs[n]) if len(request.blobs) > n and request.blobs[n] else None for n in (1, 2)
+        )
         if known is None:
-            self._jobs.add(job, spec, image, mask, request.name)
+            self._jobs.add(job, spec, image, mask, request.name, completion)
             self._supervisor.encourage()
             log.info("accepted from %s", request.name, extra={"job": job})
-        elif (known.spec, known.image, known.mask) != (spec, image, mask):
+        elif (known.spec, known.image, known.mask, known.completion) != (spec, image, mask, completion):
             raise make_error("conflict", f"The id {job} belongs to another job.", "Make a new id.")
         return Answer("accepted", {"job": job, "new": known is None, "seq": self._known(job).seq})
 

@@ -69,6 +69,12 @@ CREATE TABLE IF NOT EXISTS owners (
     job TEXT PRIMARY KEY,
     client TEXT NOT NULL
 );
+-- The completion that a job goes on from.
+CREATE TABLE IF NOT EXISTS completions (
+    job TEXT PRIMARY KEY,
+    completion TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS completions_by_content ON completions (completion);
 -- How many workers died of a job in each stage.
 CREATE TABLE IF NOT EXISTS crashes (
     job TEXT NOT NULL,
@@ -77,7 +83,7 @@ CREATE TABLE IF NOT EXISTS crashes (
     PRIMARY KEY (job, stage)
 );
 """
-TABLES = ("jobs", "events", "artifacts", "owners", "crashes")
+TABLES = ("jobs", "events", "artifacts", "owners", "completions", "crashes")
 
 _WORK = "json_remove({}, '$.prompt', '$.choose', '$.elevation', '$.seed')"
 """What of a spec decides how long the job takes."""
@@ -94,12 +100,13 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A row of the store. `image` and `mask` are digests."""
+    """A row of the store. `image`, `mask` and `completion` are digests."""
 
     job: str
     spec: JobSpec
     image: str
     mask: str | None
+    completion: str | None
     state: State
     created: float
     started: float | None
@@ -142,7 +149,15 @@ class JobStore:
         for job in self._select("state = 'cancelling'"):
             self.move(job.job, "cancelled")
 
-    def add(self, job: str, spec: JobSpec, image: str, mask: str | None, client: str = "own") -> None:
+    def add(
+        self,
+        job: str,
+        spec: JobSpec,
+        image: str,
+        mask: str | None,
+        client: str = "own",
+        completion: str | None = None,
+    ) -> None:
         """Accept a job of this client. Durable when this returns."""
         with self._transaction(durable=True):
             self._db.execute(
@@ -150,6 +165,8 @@ class JobStore:
                 (job, json.dumps(spec.to_json()), image, mask, time.time()),
             )
             self._db.execute("INSERT INTO owners VALUES (?, ?)", (job, client))
+            if completion is not None:
+                self._db.execute("INSERT INTO completions VALUES (?, ?)", (job, completion))
             self._append(job, "queued")
 
     def get(self, job: str) -> StoredJob | None:
@@ -276,9 +293,10 @@ class JobStore:
                 self._db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
 
     def needs(self, digest: str) -> bool:
-        """Whether any job has this content as its image, its mask or an artifact."""
+        """Whether any job has this content as its image, its mask, its completion or an artifact."""
         found = self._db.execute(
             "SELECT EXISTS (SELECT 1 FROM jobs WHERE image = :digest OR mask = :digest)"
+            " OR EXISTS (SELECT 1 FROM completions WHERE completion = :digest)"
             " OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = :digest)",
             {"digest": digest},
         )
@@ -308,7 +326,8 @@ class JobStore:
 
     def _select(self, condition: str, *values: object) -> list[StoredJob]:
         rows = self._db.execute(
-            f"SELECT job, spec, image, mask, state, created, started, ended, seq, error FROM jobs WHERE {condition}",
+            "SELECT job, spec, image, mask, completion, state, created, started, ended, seq, error"
+            f" FROM jobs LEFT JOIN completions USING (job) WHERE {condition}",
             values,
         )
         return [_stored(row) for row in rows]

@@ -17,11 +17,20 @@ from unocclude.server.commands import WEIGHTS
 from unocclude.server.uploads import open_upload
 
 
-def run_job(spec: JobSpec, image: bytes, mask: bytes | None, folder: Path, kept: Path, progress: Progress) -> None:
+def run_job(
+    spec: JobSpec,
+    image: bytes,
+    mask: bytes | None,
+    completion: bytes | None,
+    folder: Path,
+    kept: Path,
+    progress: Progress,
+) -> None:
     """Reconstruct into `folder`. Raises InputError where a file is no picture, and what `reconstruct` raises."""
     visible = None if mask is None else np.asarray(open_upload(mask, "mask").convert("L")) > 127
+    whole = None if completion is None else np.asarray(open_upload(completion, "completion").convert("RGBA"))
     picture = as_image(open_upload(image, "image"))
-    reconstruct(picture, spec, folder, _models(spec.profile, spec.device), visible, progress, kept)
+    reconstruct(picture, spec, folder, _models(spec.profile, spec.device), visible, progress, kept, whole)
 
 
 @lru_cache(maxsize=1)

@@ -133,7 +133,8 @@ class Supervisor:
         self._estimate = Estimate(self._jobs.past_runs(job.spec))
         self._jobs.move(job.job, "running")
         worker.begin(job.job)
-        self._tell(worker, "run", {"job": job.job, "spec": job.spec.to_json(), "image": job.image, "mask": job.mask})
+        pictures = {"image": job.image, "mask": job.mask, "completion": job.completion}
+        self._tell(worker, "run", {"job": job.job, "spec": job.spec.to_json(), **pictures})
         log.info("runs", extra={"job": job.job})
 
     def _tell(self, worker: WorkerProcess, kind: str, fields: dict[str, object]) -> None:

@@ -38,8 +38,9 @@ from unocclude.server.orders import Orders
 if TYPE_CHECKING:  # the broker imports this module too, and has no use for numpy
     from unocclude.pipeline.types import Image, Progress
 
-RunJob = Callable[[JobSpec, bytes, bytes | None, Path, Path, "Progress"], None]
-"""Writes the files of a job into its folder: (spec, image file, mask file or None, folder, kept, progress).
+RunJob = Callable[[JobSpec, bytes, bytes | None, bytes | None, Path, Path, "Progress"], None]
+"""Writes the files of a job into its folder: (spec, image file, mask file or None, completion file or None, folder,
+kept, progress).
 
 `kept` is the folder of the stages' results, which later jobs may use.
 """
@@ -57,7 +58,9 @@ PREVIEW_SIZE = 512
 _JOB = {"job": is_job_id}
 _DIGEST = text(r"[0-9a-f]{64}")
 ORDERS: dict[str, Shape] = {
-    "run": Shape({**_JOB, "spec": an_object, "image": _DIGEST, "mask": or_none(_DIGEST)}),
+    "run": Shape(
+        {**_JOB, "spec": an_object, "image": _DIGEST, "mask": or_none(_DIGEST), "completion": or_none(_DIGEST)}
+    ),
     "cancel": Shape(_JOB),
 }
 REPORTS: dict[str, Shape] = {
@@ -149,6 +152,7 @@ def work(orders: Orders) -> None:
                 JobSpec.from_json(order.fields["spec"]),
                 blobs.read(order.fields["image"]),
                 None if order.fields["mask"] is None else blobs.read(order.fields["mask"]),
+                None if order.fields["completion"] is None else blobs.read(order.fields["completion"]),
                 folder,
                 home / STAGES_FOLDER,
                 Reporter(socket, job),
