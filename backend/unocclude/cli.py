@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the backend")
     serve.add_argument("--endpoint", help="default: a free port of this machine only")
     serve.add_argument("--weights", type=Path, metavar="DIR", help="folder of the official weights")
+    serve.add_argument(
+        "--devices", nargs="+", default=(), help="a worker for each: auto, cpu or cuda:NUMBER (default: every GPU)"
+    )
     serve.add_argument("--keep-days", type=float, default=30.0, help="forget jobs that ended longer ago (default 30)")
     serve.add_argument("--keep-gb", type=float, default=20.0, help="forget the oldest jobs above that (default 20)")
     serve.set_defaults(run=_serve)
@@ -277,7 +280,9 @@ def _serve(options: argparse.Namespace) -> None:
     from unocclude.server.retention import GIB, Limits
 
     limits = Limits(days=options.keep_days, files=int(options.keep_gb * GIB))
-    commands.serve(options.endpoint or commands.DEFAULT_ENDPOINT, options.weights, limits=limits)
+    commands.serve(
+        options.endpoint or commands.DEFAULT_ENDPOINT, options.weights, limits=limits, devices=options.devices
+    )
 
 
 def _backend_command(options: argparse.Namespace) -> None:

@@ -118,8 +118,7 @@ class Client:
         return self._request("hello").fields
 
     def status(self) -> ServerStatus:
-        fields = self._request("status").fields
-        return ServerStatus(**{name: fields[name] for name in ServerStatus.__dataclass_fields__})
+        return ServerStatus.from_json(self._request("status").fields)
 
     def metrics(self) -> dict[str, Any]:
         """Counts and sizes since the backend's start, see PROTOCOL.md."""

@@ -72,8 +72,7 @@ def _backend() -> list[str]:
     try:
         with Client(patience=1) as client:
             status = client.status()
-        return [
-            f"backend     runs: {status.running or 'idle'}, {status.queued} waiting (pyzmq {metadata.version('pyzmq')})"
-        ]
+        workers = ", ".join(f"{worker.device} {worker.state}" for worker in status.workers)
+        return [f"backend     runs: {workers}; {status.queued} waiting (pyzmq {metadata.version('pyzmq')})"]
     except UnoccludeError as error:
         return [f"backend     {error}"]

@@ -31,6 +31,7 @@ SamplerName = Literal["fast", "reference"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
 STATES: tuple[State, ...] = get_args(State)
+WORKER_STATES = ("none", "starting", "idle", "busy")
 FINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 
 
@@ -216,19 +217,30 @@ class JobInfo:
 
 
 @dataclass(frozen=True)
-class ServerStatus:
-    """How the backend is.
+class WorkerStatus:
+    """One device's worker: the device's name, `state` as in WORKER_STATES, and the id of the job that it works on."""
 
-    Its version, process id, seconds since its start, number of waiting jobs, the running job's id, and its worker:
-    "starting", "idle", "busy" or "none".
-    """
+    device: str
+    state: str
+    job: str | None
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """How the backend is: its version, process id, seconds since its start, number of waiting jobs, and its workers."""
 
     server: str
     pid: int
     uptime: float
     queued: int
-    running: str | None
-    worker: str
+    workers: tuple[WorkerStatus, ...]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ServerStatus:
+        """From fields that `decode` has checked. Raises ProtocolError where a worker is not described as it should."""
+        workers = (_checked("worker", worker, _WORKER) for worker in values["workers"])
+        known = {name: values[name] for name in cls.__dataclass_fields__}
+        return cls(**{**known, "workers": tuple(WorkerStatus(**{name: w[name] for name in _WORKER}) for w in workers)})
 
 
 def error_to_json(error: UnoccludeError | None) -> dict[str, str] | None:
@@ -270,6 +282,7 @@ def _is_error(value: object) -> bool:
 
 
 _ARTIFACT: Rules = {"name": is_artifact_name, "size": _COUNT, "sha256": _DIGEST}
+_WORKER: Rules = {"device": _ANY_TEXT, "state": one_of(WORKER_STATES), "job": or_none(is_job_id)}
 _JOB_INFO: Rules = {
     "job": is_job_id,
     "spec": an_object,
@@ -342,8 +355,7 @@ ANSWERS: dict[str, Shape] = {
             "pid": _COUNT,
             "uptime": _TIME,
             "queued": _COUNT,
-            "running": or_none(is_job_id),
-            "worker": _ANY_TEXT,
+            "workers": a_list,
         }
     ),
     "metrics": Shape({**_REPLY, "metrics": an_object}),

@@ -47,7 +47,7 @@ GOOD: dict[str, Any] = {
         "jobs": [],
         "size": 1,
     },
-    **{"sha256": DIGEST, "rating": 0.5, "pid": 1, "uptime": 1.0, "queued": 0, "running": None, "worker": "idle"},
+    **{"sha256": DIGEST, "rating": 0.5, "pid": 1, "uptime": 1.0, "queued": 0, "workers": []},
     **{"code": "internal", "message": "m", "cure": "c", "time": 1.0, "stage": "views", "step": 1, "total": 2},
     **{"elapsed": 1.0, "eta": None, "error": None, "artifacts": [], "ticket": 1},
 }

@@ -60,11 +60,12 @@ def main() -> int:
 
 
 def order(number: int, real: bool) -> tuple[JobSpec, bytes]:
-    """The job of this number. Several have the same image, so that their segmentation is shared."""
+    """The job of this number. Several have the same image, so that their segmentation is shared; two real ones have the
+    same seed as well, so that there is always work to do and always something to compare."""
     if real:
         sample = resources.files("unocclude") / "bundled"
         x, y = json.loads((sample / "sample.json").read_text())["points"][0]
-        spec = JobSpec(prompt=Prompt(points=((x, y),)), samples=1, preset="fast", seed=number % 3, device="cpu")
+        spec = JobSpec(prompt=Prompt(points=((x, y),)), samples=1, preset="fast", seed=number // 2, device="cpu")
         return spec, (sample / "sample.png").read_bytes()
     return JobSpec(seed=number), b"0.%02d" % (4 + number // 3 % 20)
 
@@ -130,7 +131,7 @@ class Killer:
 
     def wait_for_worker(self) -> None:
         with self.backend.client() as client:
-            while client.status().worker not in ("idle", "busy"):
+            while not all(worker.state in ("idle", "busy") for worker in client.status().workers):
                 time.sleep(0.02)
 
     def start_client(self) -> subprocess.Popen[bytes]:

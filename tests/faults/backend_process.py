@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from unocclude.client import Client
@@ -21,11 +22,13 @@ class Backend:
         runner: str = "fake_pipeline:run_job",
         segmenter: str = "fake_segmenter:embed",
         path: Path = Path(__file__).parent,
+        devices: Sequence[str] = ("auto",),
     ) -> None:
         self.home = home
         self.runner = runner
         self.segmenter = segmenter
         self.path = path
+        self.devices = devices
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Backend:
@@ -39,7 +42,7 @@ class Backend:
         raise AssertionError(f"the backend did not come up: {self.process.poll()}")
 
     def spawn(self, *options: str) -> subprocess.Popen[bytes]:
-        runners = ["--runner", self.runner, "--segmenter", self.segmenter]
+        runners = ["--runner", self.runner, "--segmenter", self.segmenter, "--devices", *self.devices]
         return subprocess.Popen(
             [sys.executable, "-m", "unocclude.server", *runners, *options],
             env={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backend_process import Backend
@@ -22,8 +23,8 @@ def new_backend(tmp_path: Path) -> Iterator[Callable[..., Backend]]:
     """Makes one that a test may kill."""
     made: list[Backend] = []
 
-    def make(**runners: str) -> Backend:
-        made.append(Backend(tmp_path / "home", **runners))
+    def make(**options: Any) -> Backend:
+        made.append(Backend(tmp_path / "home", **options))
         return made[-1]
 
     yield make

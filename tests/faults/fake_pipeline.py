@@ -1,13 +1,14 @@
 """A stand-in for the pipeline: quick, and it misbehaves on demand. The image's bytes say how.
 
 `b"steps=20 pause=0.05"` is so many steps of so many seconds. Words: `crash` (the process ends), `crash-once`,
-`raise` (an error for people), `fault` (an error of the program), `deaf` (never looks whether it was
-cancelled), `spin=4` (works for so many seconds without telling), `memory` (MemoryError), `big` (leaves a file of
-3 MiB).
+`segfault` (it dies in native code), `raise` (an error for people), `fault` (an error of the program), `deaf` (never
+looks whether it was cancelled), `spin=4` (works for so many seconds without telling), `memory` (MemoryError),
+`leak=50` (keeps so many MiB for good), `big` (leaves a file of 3 MiB).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 from unocclude.errors import InputError
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
+
+leaked: list[bytes] = []
 
 
 def run_job(
@@ -35,6 +38,8 @@ def run_job(
     progress("segment", 1, 1)
     if "crash" in words:
         os._exit(3)
+    if "segfault" in words:
+        ctypes.string_at(0)
     if "crash-once" in words:
         marker = home / "crashed"
         if not marker.exists():
@@ -46,6 +51,7 @@ def run_job(
         raise ZeroDivisionError("by accident")
     if "memory" in words:
         raise MemoryError
+    leaked.append(b"x" * (int(options.get("leak", 0)) << 20))
     if "deaf" in words:
         time.sleep(600)
     until = time.monotonic() + float(options.get("spin", 0))

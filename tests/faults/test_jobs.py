@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -114,6 +115,7 @@ def test_a_deaf_worker_is_ended_by_force(backend) -> None:
         (b"fault", "internal", "by accident"),
         (b"memory", "out_of_memory", "memory"),
         (b"crash", "worker", "exit code 3, 2 times"),
+        pytest.param(b"segfault", "worker", "signal 11", marks=pytest.mark.skipif(os.name != "posix", reason="POSIX")),
     ],
 )
 def test_a_job_that_cannot_be_done_fails_with_the_reason(backend, image: bytes, code: str, words: str) -> None:

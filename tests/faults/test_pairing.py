@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -13,11 +14,11 @@ import pytest
 from backend_process import Backend
 from unocclude.client import Client
 from unocclude.connection import Connection
-from unocclude.errors import InputError, ServerUnavailableError, UnoccludeError
-from unocclude.protocol import JobSpec
+from unocclude.errors import Cancelled, InputError, ServerUnavailableError, UnoccludeError
+from unocclude.protocol import Artifact, JobSpec, Prompt
 from unocclude.server import commands
-from unocclude.server.broker import MAX_QUEUED_PAIRED
 from unocclude.server.clients import ClientBook
+from unocclude.server.intake import MAX_QUEUED_PAIRED
 from unocclude.server.logs import JsonLines
 from unocclude.server.rates import RateLimit
 
@@ -64,6 +65,48 @@ def test_a_revoked_client_hears_nothing_from_that_moment(backend, tmp_path: Path
             own.cancel(job)
     with Client(tmp_path, timeout=60, patience=0) as client, pytest.raises(ServerUnavailableError, match="key"):
         client.ping()
+
+
+def test_a_client_knows_nothing_of_the_jobs_of_others(backend, tmp_path: Path) -> None:
+    with (
+        paired(backend, tmp_path / "one", "one") as one,
+        paired(backend, tmp_path / "other", "other") as other,
+        backend.client() as own,
+    ):
+        job = one.submit(JobSpec(), b"steps=100000 pause=0.02")
+        next(event for event in one.follow(job) if event.stage == "complete")
+        assert job not in [info.job for info in other.jobs()]
+        assert [worker.job for worker in other.status().workers] == [None]
+        assert [worker.job for worker in one.status().workers] == [job]
+        report = Artifact("report.json", 1, "0" * 64)
+        asked = (other.job, other.cancel, other.wait, lambda job: other.read(job, report))
+        for ask in asked:
+            with pytest.raises(UnoccludeError, match="no job") as caught:
+                ask(job)
+            assert caught.value.code == "not_found"
+        with pytest.raises(UnoccludeError, match="another job") as caught:
+            other.submit(JobSpec(), b"steps=100000 pause=0.02", job=job)
+        assert caught.value.code == "conflict"
+        assert one.job(job).state == own.job(job).state == "running"
+        own.cancel(job)
+        with pytest.raises(Cancelled):
+            one.wait(job)
+
+
+def test_masks_are_given_on_pictures_that_the_client_sent_itself(backend, tmp_path: Path) -> None:
+    image, prompt = b"seen by one", Prompt(points=((3.0, 0.0),))
+    with (
+        paired(backend, tmp_path / "first", "first") as first,
+        paired(backend, tmp_path / "second", "second") as second,
+    ):
+        assert first.segment(image, prompt).mask
+        digest = hashlib.sha256(image).hexdigest()
+        header = {"image": digest, "profile": "bundled", "prompt": {"points": [[3, 0]]}}
+        with pytest.raises(UnoccludeError) as caught:
+            second._request("segment", header)
+        assert caught.value.code == "not_found"
+        assert second.segment(image, prompt).mask
+        assert second._request("segment", header).blobs
 
 
 def test_a_paired_client_cannot_fill_the_queue(new_backend, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_the_commands_tell_people(backend, monkeypatch: pytest.MonkeyPatch, caps
     assert job in line
     assert "nothing at the point" in line
     commands.status()
-    assert "worker   idle" in capsys.readouterr().out
+    assert "worker   auto: idle" in capsys.readouterr().out
 
 
 def test_stop_waits_for_the_end(

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from unocclude.errors import UnoccludeError
-from unocclude.protocol import JobSpec
-from unocclude.server.broker import MIN_FREE, Broker
-from unocclude.server.commands import DEFAULT_ENDPOINT
-from unocclude.server.retention import Limits
+from unocclude.protocol import Artifact, JobSpec
+from unocclude.server.blobs import BlobStore
+from unocclude.server.intake import MAX_HELD_PAIRED, MIN_FREE, Intake
+from unocclude.server.jobs import JobStore
+
+JOB = "a" * 32
 
 
 @contextmanager
@@ -61,19 +63,33 @@ def test_an_image_that_does_not_fit_is_refused(new_backend) -> None:
 
 
 def test_no_job_is_taken_when_the_disk_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broker = Broker(tmp_path, DEFAULT_ENDPOINT, "", "", Limits())
+    blobs = BlobStore(tmp_path)
+    intake = Intake(tmp_path, JobStore(tmp_path / "jobs.sqlite"), blobs)
     usage = namedtuple("usage", "total used free")
-    try:
-        for free, refused in ((MIN_FREE, False), (MIN_FREE - 1, True)):
-            monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage(2 * free, free, free))
-            if refused:
-                with pytest.raises(UnoccludeError, match="MiB are free") as caught:
-                    broker._check_room()
-                assert caught.value.code == "storage"
-            else:
-                broker._check_room()
-    finally:
-        broker.close()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2 * MIN_FREE, MIN_FREE, MIN_FREE))
+    assert blobs.read(intake.take(b"fits", "key", own=True)) == b"fits"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2 * MIN_FREE, MIN_FREE + 1, MIN_FREE - 1))
+    with pytest.raises(UnoccludeError, match="MiB are free") as caught:
+        intake.take(b"does not", "key", own=True)
+    assert caught.value.code == "storage"
+
+
+def test_one_paired_client_cannot_fill_the_disk(tmp_path: Path) -> None:
+    jobs = JobStore(tmp_path / "jobs.sqlite")
+    intake = Intake(tmp_path, jobs, BlobStore(tmp_path))
+    picture = intake.take(b"12345", "farm", own=False)
+    assert jobs.bytes_of("farm") == 5
+    jobs.add(JOB, JobSpec(), picture, None, "farm")
+    jobs.move(JOB, "running")
+    jobs.move(JOB, "done", artifacts=[Artifact("mesh.glb", MAX_HELD_PAIRED - 6, "0" * 64)])
+    intake.take(b"1", "farm", own=False)
+    with pytest.raises(UnoccludeError, match="4 GiB") as caught:
+        intake.take(b"2", "farm", own=False)
+    assert caught.value.code == "full"
+    intake.take(b"2", "studio", own=False)
+    intake.take(b"2", "own", own=True)
+    jobs.forget(JOB)
+    intake.take(b"2", "farm", own=False)
 
 
 def test_a_home_that_cannot_be_used_is_said(new_backend, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""A worker that hangs is told from one that is slow: by whether it works."""
+"""A worker that hangs is told from one that is slow, by whether it works; one that leaks is replaced."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,9 @@ IDLE = 8.0
 
 @pytest.fixture
 def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The home of a backend, in a thread, that gives an idle worker only a few seconds."""
+    """The home of a backend, in a thread, that gives an idle worker a few seconds and lets one grow a little."""
     monkeypatch.setattr(worker_process, "IDLE_LIMIT", IDLE)
+    monkeypatch.setattr(worker_process, "MAX_GROWTH", 60 << 20)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     made: list[Broker] = []
     up = threading.Event()
@@ -49,3 +51,15 @@ def test_a_worker_that_works_may_be_silent_and_one_that_sleeps_may_not(impatient
             client.wait(client.submit(JobSpec(), b"deaf"))
         assert caught.value.code == "worker"
         client.wait(client.submit(JobSpec(), b"steps=1"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells simply how much memory a process keeps")
+def test_a_worker_that_leaks_is_replaced_between_jobs(impatient: Path) -> None:
+    with Client(impatient, timeout=60) as client:
+        workers = []
+        for leak in (0, 40, 40, 0, 40):
+            client.wait(client.submit(JobSpec(), b"leak=%d" % leak))
+            workers.append((impatient / "worker.pid").read_text())
+        assert workers[0] == workers[1] == workers[2] != workers[3] == workers[4]
+        metrics = client.metrics()
+        assert (metrics["worker_starts"], metrics["worker_deaths"]) == (2, 0)

@@ -14,9 +14,15 @@ def main() -> int:
     parser.add_argument("--endpoint", default=DEFAULT_ENDPOINT, help="where to listen")
     parser.add_argument("--runner", default=DEFAULT_RUNNER, help="module:function that runs a job")
     parser.add_argument("--segmenter", default=DEFAULT_SEGMENTER, help="module:function that answers clicks")
+    parser.add_argument("--devices", nargs="+", default=(), help="a worker for each: auto, cpu or cuda:NUMBER")
     arguments = parser.parse_args()
     try:
-        serve(arguments.endpoint, runner=arguments.runner, segmenter=arguments.segmenter)
+        serve(
+            arguments.endpoint,
+            runner=arguments.runner,
+            segmenter=arguments.segmenter,
+            devices=arguments.devices,
+        )
     except UnoccludeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

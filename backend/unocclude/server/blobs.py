@@ -37,8 +37,11 @@ class BlobStore:
         digest = hashlib.sha256(data).hexdigest()
         if not self._has(digest):
             draft = self._drafts / f"draft-{secrets.token_hex(8)}"
-            draft.write_bytes(data)
-            self._adopt(draft, digest)
+            try:
+                draft.write_bytes(data)
+                self._adopt(draft, digest)
+            finally:
+                draft.unlink(missing_ok=True)  # on a full disk, a part of it
         return digest
 
     def take(self, file: Path) -> tuple[str, int]:

@@ -13,8 +13,8 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +40,8 @@ from unocclude.protocol import (
 from unocclude.server.auth import CLIENTS, SEGMENTERS, WORKERS, Gate, KeyPair
 from unocclude.server.blobs import BlobStore
 from unocclude.server.clients import OWN, ClientBook
+from unocclude.server.devices import AUTO
+from unocclude.server.intake import MAX_QUEUED, Intake
 from unocclude.server.jobs import JobStore, StoredJob
 from unocclude.server.rates import RateLimit
 from unocclude.server.retention import Limits, Retention
@@ -52,21 +54,17 @@ log = logging.getLogger(__name__)
 
 TICK = 100
 """Milliseconds between looks at the worker."""
-MAX_QUEUED = 64
-MAX_QUEUED_PAIRED = 16
-"""Of one paired client, so that it leaves room for the others."""
 MAX_FOLLOWERS = 1024
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 1000.0, 4000.0
 """Of one client; more are refused. A large mesh is fetched with a few dozen."""
-MIN_FREE = 256 << 20
-"""Bytes of the disk that must be free before a job is taken: it will need room for its results."""
 
 
 class Request(NamedTuple):
-    """What a client asks; `client` is its routing id, `name` who it is."""
+    """What a client asks; `client` is its routing id, `key` its public key, `own` whether it is the user's own."""
 
     client: bytes
-    name: str
+    key: str
+    own: bool
     fields: dict[str, Any]
     blobs: tuple[bytes, ...]
 
@@ -83,7 +81,9 @@ class Broker:
     Raises UnoccludeError where the store cannot be used, ServerUnavailableError where the endpoint is taken.
     """
 
-    def __init__(self, home: Path, endpoint: str, runner: str, segmenter: str, limits: Limits) -> None:
+    def __init__(
+        self, home: Path, endpoint: str, runner: str, segmenter: str, limits: Limits, devices: Sequence[str] = (AUTO,)
+    ) -> None:
         self._home = home
         self._started = time.monotonic()
         self._stopping = False
@@ -97,6 +97,7 @@ class Broker:
         self._blobs = BlobStore(home)
         self._jobs = JobStore(home / "jobs.sqlite")
         self._jobs.recover()
+        self._intake = Intake(home, self._jobs, self._blobs)
         self._retention = Retention(self._jobs, self._blobs, home / STAGES_FOLDER, limits)
         keys = KeyPair.at(home / "keys" / "server.json")
         self._clients = ClientBook(home)
@@ -106,7 +107,7 @@ class Broker:
         workers, segmenters = (
             Router(self._context, self._gate, domain, keys, "tcp://127.0.0.1:*") for domain in (WORKERS, SEGMENTERS)
         )
-        self._supervisor = Supervisor(home, runner, self._jobs, workers, self._gate, keys.public)
+        self._supervisor = Supervisor(home, runner, self._jobs, workers, self._gate, keys.public, devices)
         self._desk = SegmentDesk(home, segmenter, segmenters, self._gate, keys.public, self._give_mask)
         own = self._clients.own
         self.connection = Connection(self._front.endpoint, keys.public, own.public, own.secret, os.getpid())
@@ -168,36 +169,37 @@ class Broker:
 
     def _hear(self) -> None:
         """Answer one request. Who was revoked is not answered any more."""
-        client, user, request = self._front.receive()
+        client, user, frames = self._front.receive()
         name = self._clients.names().get(user)
         if name is None:
             self._forget(client)
             return
         number = None
         try:
-            message = decode(request, REQUESTS)
+            message = decode(frames, REQUESTS)
             number = message.fields["id"]
             if not self._rate.allows(user):
                 raise make_error("full", "This client asks for too much at once.", "Wait a moment, then go on.")
             self._asked[message.type] += 1
             if message.type == "follow":
                 self._users[client] = user
-            answer = self._handlers[message.type](Request(client, name, message.fields, message.blobs))
+            request = Request(client, user, name == OWN, message.fields, message.blobs)
+            answer = self._handlers[message.type](request)
             if answer is None:
                 return  # it follows when there is one
-            frames = encode(answer.type, {"re": number, **answer.fields}, answer.blobs)
+            reply = encode(answer.type, {"re": number, **answer.fields}, answer.blobs)
         except UnoccludeError as error:
             self._refused[error.code] += 1
-            frames = _refusal(number, error)
+            reply = _refusal(number, error)
         except (OSError, sqlite3.Error) as error:
             log.exception("the store failed")
             cure = f"Look at the disk of {self._home}."
-            frames = _refusal(number, make_error("storage", f"The store failed ({error}).", cure))
+            reply = _refusal(number, make_error("storage", f"The store failed ({error}).", cure))
         except Exception as error:
             log.exception("a request failed")
             cure = f"See {self._home / 'server.log'}."
-            frames = _refusal(number, make_error("internal", f"The backend failed ({error!r}).", cure))
-        self._send(client, frames)
+            reply = _refusal(number, make_error("internal", f"The backend failed ({error!r}).", cure))
+        self._send(client, reply)
 
     def _send(self, client: bytes, frames: list[bytes]) -> bool:
         """Whether the message is on its way. A client that has gone is forgotten."""
@@ -230,7 +232,7 @@ class Broker:
 
     def _hello(self, request: Request) -> Answer:
         limits = {"header": MAX_HEADER, "frame": MAX_FRAME, "chunk": MAX_CHUNK, "queue": MAX_QUEUED}
-        return Answer("welcome", {"server": __version__, "capabilities": [], "limits": limits})
+        return Answer("welcome", {"server": __version__, "capabilities": sorted(self._handlers), "limits": limits})
 
     def _ping(self, request: Request) -> Answer:
         return Answer("pong", {})
@@ -240,22 +242,23 @@ class Broker:
         spec = JobSpec.from_json(request.fields["spec"])
         known = self._jobs.get(job)
         if known is None:
-            self._check_queue(request.name)
-        self._check_room()
-        image = self._blobs.put(request.blobs[0])
+            self._intake.check_queue(request.key, request.own)
+        image = self._intake.take(request.blobs[0], request.key, request.own)
         mask, completion = (
-            self._blobs.put(request.blobs[n]) if len(request.blobs) > n and request.blobs[n] else None for n in (1, 2)
+            self._intake.take(picture, request.key, request.own) if picture else None
+            for picture in (*request.blobs[1:], b"", b"")[:2]
         )
+        mine = request.key, spec, image, mask, completion
         if known is None:
-            self._jobs.add(job, spec, image, mask, request.name, completion)
+            self._jobs.add(job, spec, image, mask, request.key, completion)
             self._supervisor.encourage()
-            log.info("accepted from %s", request.name, extra={"job": job})
-        elif (known.spec, known.image, known.mask, known.completion) != (spec, image, mask, completion):
+            log.info("accepted from %s", self._clients.names()[request.key], extra={"job": job})
+        elif (known.client, known.spec, known.image, known.mask, known.completion) != mine:
             raise make_error("conflict", f"The id {job} belongs to another job.", "Make a new id.")
-        return Answer("accepted", {"job": job, "new": known is None, "seq": self._known(job).seq})
+        return Answer("accepted", {"job": job, "new": known is None, "seq": self._its_job(request).seq})
 
     def _follow(self, request: Request) -> Answer:
-        job = self._known(request.fields["job"])
+        job = self._its_job(request)
         follower = (request.client, job.job)
         if follower not in self._followers and len(self._followers) >= MAX_FOLLOWERS:
             raise make_error("full", "Too many clients follow jobs.", "Close some of them.")
@@ -268,18 +271,18 @@ class Broker:
         return Answer("unfollowed", {"job": request.fields["job"]})
 
     def _cancel(self, request: Request) -> Answer:
-        self._supervisor.cancel(self._known(request.fields["job"]))
-        return Answer("cancelling", {"job": request.fields["job"], "state": self._known(request.fields["job"]).state})
+        self._supervisor.cancel(self._its_job(request))
+        return Answer("cancelling", {"job": request.fields["job"], "state": self._its_job(request).state})
 
     def _job(self, request: Request) -> Answer:
-        return Answer("job", {"info": self._jobs.describe(self._known(request.fields["job"])).to_json()})
+        return Answer("job", {"info": self._jobs.describe(self._its_job(request)).to_json()})
 
     def _list(self, request: Request) -> Answer:
-        jobs = self._jobs.newest(request.fields["limit"])
+        jobs = self._jobs.newest(request.fields["limit"], None if request.own else request.key)
         return Answer("jobs", {"jobs": [self._jobs.describe(job).to_json() for job in jobs]})
 
     def _fetch(self, request: Request) -> Answer:
-        job, name, offset = request.fields["job"], request.fields["name"], request.fields["offset"]
+        job, name, offset = self._its_job(request).job, request.fields["name"], request.fields["offset"]
         artifact = self._jobs.artifact(job, name)
         if artifact is None:
             raise make_error("not_found", f"Job {job} has no file {name}.", "Ask for the job's list of artifacts.")
@@ -296,8 +299,8 @@ class Broker:
         if request.blobs and hashlib.sha256(request.blobs[0]).hexdigest() != image:
             raise ProtocolError("The image is not the one that was announced.", "Send the file's own sha256.")
         if request.blobs:
-            self._blobs.put(request.blobs[0])
-        elif not self._blobs.path(image).exists():
+            self._intake.take(request.blobs[0], request.key, request.own)
+        elif not self._intake.has(image, request.key, request.own):
             raise make_error("not_found", "The backend does not have this image.", "Send it along.")
         self._desk.ask(Click(request.client, request.fields["id"], request.fields))
 
@@ -314,8 +317,10 @@ class Broker:
             pid=os.getpid(),
             uptime=time.monotonic() - self._started,
             queued=self._jobs.count_queued(),
-            running=self._supervisor.job,
-            worker=self._supervisor.state,
+            workers=tuple(
+                worker if self._may_see(request, worker.job) else replace(worker, job=None)
+                for worker in self._supervisor.status()
+            ),
         )
         return Answer("status", asdict(status))
 
@@ -333,32 +338,21 @@ class Broker:
         return Answer("metrics", {"metrics": metrics})
 
     def _stop(self, request: Request) -> Answer:
-        if request.name != OWN:
+        if not request.own:
             raise make_error("forbidden", "A paired client cannot stop the backend.", "Stop it on its own machine.")
         self.stop()
         return Answer("stopping", {})
 
-    def _check_queue(self, client: str) -> None:
-        """Raises UnoccludeError where too many jobs wait already, of all or of this paired client."""
-        if self._jobs.count_queued() >= MAX_QUEUED:
-            raise make_error("full", f"{MAX_QUEUED} jobs are waiting already.", "Try again when some have ended.")
-        if client != OWN and self._jobs.count_queued(client) >= MAX_QUEUED_PAIRED:
-            words = f"{MAX_QUEUED_PAIRED} jobs of this client are waiting already."
-            raise make_error("full", words, "Try again when some have ended.")
+    def _may_see(self, request: Request, job: str | None) -> bool:
+        """The user's own client sees every job, a paired one those that it handed in."""
+        stored = None if job is None else self._jobs.get(job)
+        return request.own or (stored is not None and stored.client == request.key)
 
-    def _check_room(self) -> None:
-        """Raises UnoccludeError while the disk is still able to hold what is already accepted."""
-        free = shutil.disk_usage(self._home).free
-        if free < MIN_FREE:
-            raise make_error(
-                "storage",
-                f"Only {free >> 20} MiB are free on the disk of {self._home}.",
-                f"Make room: {MIN_FREE >> 20} MiB are needed to take a job.",
-            )
-
-    def _known(self, job: str) -> StoredJob:
+    def _its_job(self, request: Request) -> StoredJob:
+        """The job that the request is about. Raises UnoccludeError where there is none that this client may see."""
+        job = request.fields["job"]
         stored = self._jobs.get(job)
-        if stored is None:
+        if stored is None or not self._may_see(request, job):
             raise make_error("not_found", f"There is no job {job}.", "See `unocclude jobs`.")
         return stored
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,22 +23,28 @@ MAX_LOG = 2_000_000
 
 
 class ChildProcess:
-    """Runs `unocclude.server.<kind>`, which logs to `<kind>.log`. `ready` is set when its libraries are loaded."""
+    """Runs `unocclude.server.<kind>`, which writes to `log`, with these additions to the environment.
 
-    def __init__(self, kind: str, home: Path, runner: str, connection: Connection) -> None:
+    `ready` is set when its libraries are loaded.
+    """
+
+    def __init__(
+        self, kind: str, home: Path, runner: str, connection: Connection, log: Path, environment: Mapping[str, str]
+    ) -> None:
         self.name = f"{kind}-{secrets.token_hex(4)}"
         self.ready = False
-        self._log = home / f"{kind}.log"
+        self._log = log
         if self._log.exists() and self._log.stat().st_size > MAX_LOG:
             os.replace(self._log, self._log.with_name(f"{self._log.name}.1"))
         self.expect_within(START_LIMIT, f"did not start within {START_LIMIT:g} s")
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"unocclude.server.{kind}"],
                 cwd=home,
                 stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
                 # A group of its own, so that Ctrl-C in the terminal reaches the broker alone.
                 start_new_session=os.name == "posix",
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),

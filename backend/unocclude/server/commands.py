@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from unocclude.errors import ServerUnavailableError
 from unocclude.protocol import make_error
 from unocclude.server.broker import Broker
 from unocclude.server.clients import ClientBook
+from unocclude.server.devices import check_devices, find_devices
 from unocclude.server.lock import HomeLock
 from unocclude.server.logs import log_to
 from unocclude.server.retention import Limits
@@ -36,12 +38,15 @@ def serve(
     segmenter: str = DEFAULT_SEGMENTER,
     home: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    devices: Sequence[str] = (),
 ) -> None:
     """Run the backend in this process until it is stopped.
 
     `weights` is the folder of the official weights. `runner` is the `module:function` that a worker runs for each job,
-    `segmenter` the one that the segmenter process runs for each image.
+    `segmenter` the one that the segmenter process runs for each image. `devices` get a worker each, by default every
+    GPU, see devices.py.
     """
+    devices = check_devices(devices) or find_devices()
     if weights is not None:
         os.environ[WEIGHTS] = str(weights.absolute())
     os.umask(0o077)  # pictures and keys are the user's alone
@@ -58,11 +63,9 @@ def serve(
     try:
         log_to(home / "server.log")
         shutil.rmtree(home / "work", ignore_errors=True)  # what processes left that were killed
-        broker = Broker(home, endpoint, runner, segmenter, limits)
+        broker = Broker(home, endpoint, runner, segmenter, limits, devices)
         try:
-            for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # Windows has the last one
-                if hasattr(signal, name):
-                    signal.signal(getattr(signal, name), lambda *_: broker.stop())
+            stop_on_signals(broker.stop)
             broker.connection.save(home)
             write_private(home / PYTHON_NOTE, sys.executable)
             print(f"Serving at {broker.connection.endpoint}, home folder {home}. Stop with Ctrl-C.", flush=True)
@@ -74,14 +77,23 @@ def serve(
         lock.release()
 
 
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call it when the terminal, the system or the user wants this process to end. What is ignored stays ignored, as
+    under nohup."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # POSIX lacks the last one, Windows the one before
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop())
+
+
 def status() -> None:
     """Print how the backend is."""
     with Client() as client:
         found = client.status()
     minutes, seconds = divmod(round(found.uptime), 60)
     print(f"Unocclude {found.server}, process {found.pid}, up for {minutes} min {seconds} s")
-    print(f"worker   {found.worker}")
-    print(f"running  {found.running or 'nothing'}")
+    for worker in found.workers:
+        print(f"worker   {worker.device}: {worker.state}{f' with {worker.job}' if worker.job else ''}")
     print(f"waiting  {found.queued}")
 
 

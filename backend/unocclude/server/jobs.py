@@ -64,11 +64,20 @@ CREATE TABLE IF NOT EXISTS artifacts (
     PRIMARY KEY (job, name)
 );
 CREATE INDEX IF NOT EXISTS artifacts_by_content ON artifacts (sha256);
--- Who handed a job in.
+-- Which client's key handed a job in.
 CREATE TABLE IF NOT EXISTS owners (
     job TEXT PRIMARY KEY,
     client TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS owners_by_client ON owners (client);
+-- The pictures that paired clients have sent, with jobs or with clicks.
+CREATE TABLE IF NOT EXISTS uploads (
+    client TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (client, digest)
+);
+CREATE INDEX IF NOT EXISTS uploads_by_content ON uploads (digest);
 -- The completion that a job goes on from.
 CREATE TABLE IF NOT EXISTS completions (
     job TEXT PRIMARY KEY,
@@ -83,7 +92,8 @@ CREATE TABLE IF NOT EXISTS crashes (
     PRIMARY KEY (job, stage)
 );
 """
-TABLES = ("jobs", "events", "artifacts", "owners", "completions", "crashes")
+JOB_TABLES = ("jobs", "events", "artifacts", "owners", "completions", "crashes")
+TABLES = (*JOB_TABLES, "uploads")
 
 _WORK = "json_remove({}, '$.prompt', '$.choose', '$.elevation', '$.seed')"
 """What of a spec decides how long the job takes."""
@@ -100,7 +110,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A row of the store. `image`, `mask` and `completion` are digests."""
+    """A row of the store. `image`, `mask` and `completion` are digests, `client` is the key of who handed it in."""
 
     job: str
     spec: JobSpec
@@ -113,6 +123,7 @@ class StoredJob:
     ended: float | None
     seq: int
     error: UnoccludeError | None
+    client: str | None
 
 
 class JobStore:
@@ -155,10 +166,10 @@ class JobStore:
         spec: JobSpec,
         image: str,
         mask: str | None,
-        client: str = "own",
+        client: str = "",
         completion: str | None = None,
     ) -> None:
-        """Accept a job of this client. Durable when this returns."""
+        """Accept a job of the client with this key. Durable when this returns."""
         with self._transaction(durable=True):
             self._db.execute(
                 "INSERT INTO jobs (job, spec, image, mask, state, created) VALUES (?, ?, ?, ?, 'queued', ?)",
@@ -176,7 +187,7 @@ class JobStore:
         return next(iter(self._select("state = 'queued' ORDER BY number LIMIT 1")), None)
 
     def count_queued(self, client: str | None = None) -> int:
-        """Of all, or of one client."""
+        """Of all, or of the client with this key."""
         found = self._db.execute(
             "SELECT count(*) FROM jobs WHERE state = 'queued'"
             " AND (:client IS NULL OR job IN (SELECT job FROM owners WHERE client = :client))",
@@ -187,8 +198,9 @@ class JobStore:
     def count_by_state(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
 
-    def newest(self, limit: int) -> list[StoredJob]:
-        return self._select("1 ORDER BY number DESC LIMIT ?", limit)
+    def newest(self, limit: int, client: str | None = None) -> list[StoredJob]:
+        """Of all, or of the client with this key."""
+        return self._select("(?1 IS NULL OR client = ?1) ORDER BY number DESC LIMIT ?2", client, limit)
 
     def describe(self, job: StoredJob) -> JobInfo:
         ahead = 0
@@ -289,8 +301,32 @@ class JobStore:
     def forget(self, job: str) -> None:
         """Remove an ended job and all that is known of it."""
         with self._transaction(durable=True):
-            for table in TABLES:
+            for table in JOB_TABLES:
                 self._db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
+
+    def note_upload(self, client: str, digest: str, size: int) -> None:
+        """This client sent a picture of so many bytes."""
+        with self._transaction(durable=False):
+            self._db.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)", (client, digest, size))
+
+    def has_upload(self, client: str, digest: str) -> bool:
+        """Whether this client sent that picture."""
+        found = self._db.execute("SELECT 1 FROM uploads WHERE client = ? AND digest = ?", (client, digest))
+        return found.fetchone() is not None
+
+    def forget_upload(self, digest: str) -> None:
+        """That picture is no longer there."""
+        with self._transaction(durable=False):
+            self._db.execute("DELETE FROM uploads WHERE digest = ?", (digest,))
+
+    def bytes_of(self, client: str) -> int:
+        """What this client's pictures and the results of its jobs take."""
+        found = self._db.execute(
+            "SELECT (SELECT coalesce(sum(size), 0) FROM uploads WHERE client = :client)"
+            " + (SELECT coalesce(sum(size), 0) FROM artifacts JOIN owners USING (job) WHERE client = :client)",
+            {"client": client},
+        )
+        return int(found.fetchone()[0])
 
     def needs(self, digest: str) -> bool:
         """Whether any job has this content as its image, its mask, its completion or an artifact."""
@@ -326,8 +362,8 @@ class JobStore:
 
     def _select(self, condition: str, *values: object) -> list[StoredJob]:
         rows = self._db.execute(
-            "SELECT job, spec, image, mask, completion, state, created, started, ended, seq, error"
-            f" FROM jobs LEFT JOIN completions USING (job) WHERE {condition}",
+            "SELECT job, spec, image, mask, completion, state, created, started, ended, seq, error, client"
+            f" FROM jobs LEFT JOIN completions USING (job) LEFT JOIN owners USING (job) WHERE {condition}",
             values,
         )
         return [_stored(row) for row in rows]

@@ -77,8 +77,10 @@ class Retention:
         yield from self._forget_jobs(too_much)
         for file, _, used in files:
             yield
-            if time.time() - used > GRACE and not self._jobs.needs(self._blobs.digest(file)):
+            digest = self._blobs.digest(file)
+            if time.time() - used > GRACE and not self._jobs.needs(digest):
                 _remove(file)
+                self._jobs.forget_upload(digest)
         kept = yield from _files(self._stages)
         taken = 0
         for file, size, used in sorted(kept, key=lambda entry: -entry[2]):

@@ -123,7 +123,7 @@ class SegmentDesk:
         keys = KeyPair.new()
         self._gate.known[SEGMENTERS] = {keys.public}
         connection = Connection(self.router.endpoint, self._server_key, keys.public, keys.secret, os.getpid())
-        return ChildProcess("segmenter", self._home, self._runner, connection)
+        return ChildProcess("segmenter", self._home, self._runner, connection, self._home / "segmenter.log", {})
 
     def _hand_over(self, child: ChildProcess) -> None:
         """Give an idle process the click that waits longest."""

@@ -8,12 +8,18 @@ from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from unocclude.errors import InputError
+from unocclude.pipeline.inputs import LARGEST_PIXELS
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""What is decoded. Some others that the library knows start programs."""
 
 
 def open_upload(file: bytes, what: str) -> PilImage.Image:
     """Decode a file. `what` names it in the message of the InputError where it is no picture that can be read."""
     try:
-        picture = PilImage.open(io.BytesIO(file))
+        picture = PilImage.open(io.BytesIO(file), formats=FORMATS)
+        if picture.width * picture.height > LARGEST_PIXELS:  # as its header says, before any pixel is decoded
+            raise InputError(f"The {what} has {picture.width} x {picture.height} pixels.", "Scale it down.")
         picture.load()
     except UnidentifiedImageError as error:
         raise InputError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import shutil
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from unocclude.checks import a_list, an_object, number, or_none, text
+from unocclude.checks import a_list, an_object, number, or_none, text, whole
 from unocclude.errors import Cancelled, UnoccludeError
 from unocclude.protocol import (
     PROGRESS,
@@ -57,6 +58,7 @@ PREVIEW_SIZE = 512
 
 _JOB = {"job": is_job_id}
 _DIGEST = text(r"[0-9a-f]{64}")
+_BYTES = whole(0, 2**63 - 1)
 ORDERS: dict[str, Shape] = {
     "run": Shape(
         {**_JOB, "spec": an_object, "image": _DIGEST, "mask": or_none(_DIGEST), "completion": or_none(_DIGEST)}
@@ -67,8 +69,8 @@ REPORTS: dict[str, Shape] = {
     "ready": Shape({}),
     "pulse": Shape({"cpu": number(0, 1e12)}),
     "progress": Shape({**_JOB, **PROGRESS}, (0, 1)),
-    "done": Shape({**_JOB, "artifacts": a_list}),
-    "failed": Shape({**_JOB, "error": an_object}),
+    "done": Shape({**_JOB, "memory": _BYTES, "artifacts": a_list}),
+    "failed": Shape({**_JOB, "memory": _BYTES, "error": an_object}),
 }
 
 
@@ -157,14 +159,14 @@ def work(orders: Orders) -> None:
                 home / STAGES_FOLDER,
                 Reporter(socket, job),
             )
-            report = encode("done", {"job": job, "artifacts": collect(folder, blobs)})
+            outcome: tuple[str, dict[str, Any]] = "done", {"artifacts": collect(folder, blobs)}
         except Exception as error:
             if not isinstance(error, UnoccludeError):
                 traceback.print_exc()
-            report = encode("failed", {"job": job, "error": error_to_json(honest(error))})
+            outcome = "failed", {"error": error_to_json(honest(error))}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        socket.send_multipart(report)
+        socket.send_multipart(encode(outcome[0], {"job": job, "memory": resident_memory(), **outcome[1]}))
 
 
 def collect(folder: Path, blobs: BlobStore) -> list[dict[str, Any]]:
@@ -177,6 +179,14 @@ def collect(folder: Path, blobs: BlobStore) -> list[dict[str, Any]]:
         digest, size = blobs.take(file)
         found.append({"name": name, "size": size, "sha256": digest})
     return found
+
+
+def resident_memory() -> int:
+    """Bytes that this process keeps; 0 where the system does not tell simply, as Linux does."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError):
+        return 0
 
 
 def honest(error: Exception) -> UnoccludeError:
@@ -192,7 +202,7 @@ def honest(error: Exception) -> UnoccludeError:
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         return make_error("storage", f"The results cannot be written ({error}).", "Make room on the disk.")
-    return make_error("internal", f"The job failed ({what}).", "See worker.log in the backend's home folder.")
+    return make_error("internal", f"The job failed ({what}).", "See the worker's log in the backend's home folder.")
 
 
 if __name__ == "__main__":

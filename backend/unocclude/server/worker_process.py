@@ -8,6 +8,7 @@ from typing import Literal
 
 from unocclude.connection import Connection
 from unocclude.server.child_process import ChildProcess
+from unocclude.server.devices import surroundings
 
 CANCEL_GRACE = 5.0
 """Seconds between the wish to cancel and the end by force."""
@@ -18,19 +19,28 @@ STALL_LIMIT = 1800.0
 """Seconds without progress after which a worker counts as hung, however much it works."""
 WORKING_SHARE = 0.02
 """Of a processor, from which on a worker counts as working."""
+MAX_GROWTH = 2 << 30
+"""Bytes of memory that a worker may keep beyond what it kept after its first job; one that keeps more is leaking."""
 
 
 class WorkerProcess(ChildProcess):
-    """`job` is what it works on, `stage` where it was when it last told."""
+    """`job` is what it works on, `stage` where it was when it last told. `key` is its public key.
 
-    def __init__(self, home: Path, runner: str, connection: Connection) -> None:
-        super().__init__("worker", home, runner, connection)
+    `number` tells the workers of several devices apart.
+    """
+
+    def __init__(self, home: Path, runner: str, connection: Connection, device: str, number: int) -> None:
+        log = home / ("worker.log" if number == 1 else f"worker-{number}.log")
+        super().__init__("worker", home, runner, connection, log, surroundings(device))
+        self.key = connection.public_key
         self.job: str | None = None
         self.stage = ""
         self._ending = False
         self._cpu = 0.0
         self._told = self._worked = time.monotonic()
         """When the last pulse came, and when it was last seen to work."""
+        self._at_first = self._now = 0
+        """Bytes that it kept after its first job and after its last."""
 
     @property
     def state(self) -> Literal["starting", "idle", "busy"]:
@@ -63,6 +73,13 @@ class WorkerProcess(ChildProcess):
         self._ending = True
         self.expect_within(CANCEL_GRACE, "did not stop when asked")
 
-    def finish(self) -> None:
+    @property
+    def bloated(self) -> bool:
+        return self._now - self._at_first > MAX_GROWTH
+
+    def finish(self, memory: int) -> None:
+        """Its job ended; it keeps so many bytes of memory."""
         self.job = None
+        self._now = memory
+        self._at_first = self._at_first or memory
         self.expect_nothing()

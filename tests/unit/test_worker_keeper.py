@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from unocclude.protocol import JobSpec
 from unocclude.server.jobs import JobStore
-from unocclude.server.supervisor import LONGEST_PAUSE, Supervisor
+from unocclude.server.worker_keeper import LONGEST_PAUSE, WorkerKeeper
 
 A, B = "a" * 32, "b" * 32
 
@@ -31,19 +31,19 @@ class DeadWorker:
 
 
 class Ward:
-    """A supervisor without processes, at a time that stands still."""
+    """A keeper without processes, at a time that stands still."""
 
     def __init__(self, path: Path) -> None:
         self.jobs = JobStore(path)
-        self.supervisor = Supervisor(path.parent, "", self.jobs, None, None, "")  # type: ignore[arg-type]
+        self.keeper = WorkerKeeper("auto", self.jobs, None, None)  # type: ignore[arg-type]
 
     def die(self, job: str | None, stage: str = "") -> float:
         """A worker dies; the seconds until the next one may start."""
         if job is not None:
             self.jobs.move(job, "running")
         worker: Any = DeadWorker(job, stage)
-        self.supervisor._bury(worker, "died of signal 11")
-        return self.supervisor._next_start - time.monotonic()
+        self.keeper._bury(worker, "died of signal 11")
+        return self.keeper._next_start - time.monotonic()
 
     def state(self, job: str) -> str:
         stored = self.jobs.get(job)
@@ -90,6 +90,6 @@ def test_a_cancelled_job_counts_against_nobody(ward: Ward) -> None:
         ward.jobs.move(job, "running")
         ward.jobs.move(job, "cancelling")
         worker: Any = DeadWorker(job, "views")
-        ward.supervisor._bury(worker, "did not stop when asked")
+        ward.keeper._bury(worker, "did not stop when asked")
         assert ward.state(job) == "cancelled"
-        assert ward.supervisor._next_start == time.monotonic()
+        assert ward.keeper._next_start == time.monotonic()
