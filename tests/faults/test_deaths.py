@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from unocclude.connection import Connection
 from unocclude.errors import ServerUnavailableError, UnoccludeError
 from unocclude.protocol import Event, JobSpec
 
@@ -123,6 +126,47 @@ def test_requests_outlast_a_restart(new_backend) -> None:
         restart.start()
         assert client.status().queued == 0
         restart.join()
+
+
+def test_a_client_that_vanishes_leaves_its_job_and_nothing_else(new_backend) -> None:
+    backend = new_backend().start()
+    job = "c" * 32
+    code = """if True:
+        import sys, time
+        from pathlib import Path
+        from unocclude.client import Client
+        from unocclude.protocol import JobSpec
+        client = Client(Path(sys.argv[1]), timeout=60)
+        client.submit(JobSpec(), b"steps=150 pause=0.02", job=sys.argv[2])
+        for event in client.follow(sys.argv[2]):
+            print(event.stage, flush=True)
+    """
+    with backend.client() as client:
+        process = subprocess.Popen([sys.executable, "-c", code, str(backend.home), job], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        while b"complete" not in process.stdout.readline():
+            pass
+        assert client.metrics()["following"] == 1
+        process.kill()
+        process.communicate()
+        assert client.wait(job).state == "done"
+        assert client.metrics()["following"] == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_every_signal_to_end_is_obeyed_in_order(new_backend, name: str) -> None:
+    backend = new_backend().start()
+    with backend.client() as client:
+        job = client.submit(JobSpec(), b"steps=60 pause=0.02")
+        next(event for event in client.follow(job) if event.stage == "complete")
+        worker = backend.worker()
+        backend.process.send_signal(getattr(signal, name))
+        assert backend.process.wait(120) == 0
+        assert not Connection.path(backend.home).exists()
+        assert not _lives(worker)
+        backend.start()
+        assert client.wait(job).state == "done"
 
 
 def _lives(pid: int) -> bool:

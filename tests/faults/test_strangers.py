@@ -7,8 +7,10 @@ import dataclasses
 import json
 import os
 import random
+import socket as sockets
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from unocclude.client import Client
 from unocclude.connection import Connection
 from unocclude.errors import ServerUnavailableError
 from unocclude.link import open_dealer
-from unocclude.protocol import ANSWERS, MAX_FRAME, JobSpec, ProtocolError, decode, encode
+from unocclude.protocol import ANSWERS, MAX_FRAME, JobSpec, decode, encode
 from unocclude.server.auth import CLIENTS, Gate, KeyPair
 from unocclude.server.sockets import Router
 
@@ -154,28 +156,75 @@ def test_a_frame_over_the_limit_ends_the_connection_alone(backend, context) -> N
         client.ping()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [b"not json"],
-        [b'{"v":1,"type":"pong"}'],
-        [b'{"v":1,"type":"event","job":"' + b"0" * 32 + b'","seq":-1}'],
-    ],
-)
-def test_a_lying_backend_is_found_out(context, tmp_path: Path, answer: list[bytes]) -> None:
-    server, friend = KeyPair.new(), KeyPair.new()
-    liar = context.socket(zmq.ROUTER)
-    liar.curve_server, liar.curve_secretkey = True, server.secret.encode()
-    liar.bind("tcp://127.0.0.1:*")
-    Connection(liar.last_endpoint.decode(), server.public, friend.public, friend.secret, 0).save(tmp_path)
+class Tap:
+    """A listener on the line: passes bytes on between a client and the backend at this port, and keeps them all.
 
-    def lie() -> None:
-        if liar.poll(60_000):
-            liar.send_multipart([liar.recv_multipart()[0], *answer])
+    `flip` names a byte that it changes on its way to the backend, counted from the connection's begin.
+    """
 
-    thread = threading.Thread(target=lie)
-    thread.start()
-    with Client(tmp_path, timeout=60) as client, pytest.raises(ProtocolError):
-        client.ping()
-    thread.join()
-    liar.close(linger=0)
+    def __init__(self, port: int, flip: int | None = None) -> None:
+        self.heard = bytearray()
+        self._flip = flip
+        self._port = port
+        self._listener = sockets.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                backend = sockets.create_connection(("127.0.0.1", self._port))
+                for source, target, flip in ((client, backend, self._flip), (backend, client, None)):
+                    threading.Thread(target=self._pass_on, args=(source, target, flip), daemon=True).start()
+
+    def _pass_on(self, source: sockets.socket, target: sockets.socket, flip: int | None) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := bytearray(source.recv(65536)):
+                self.heard += data
+                if flip is not None and passed <= flip < passed + len(data):
+                    data[flip - passed] ^= 1
+                passed += len(data)
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(sockets.SHUT_RDWR)
+
+
+def port_of(home: Path) -> int:
+    return int(Connection.load(home).endpoint.rpartition(":")[2])
+
+
+def test_a_listener_on_the_line_learns_nothing(backend) -> None:
+    tap = Tap(port_of(backend.home))
+    image = b"steps=2 the-picture-of-a-secret " * 100
+    with Client(backend.home, tap.endpoint, timeout=60) as client:
+        job = client.submit(JobSpec(), image)
+        client.wait(job)
+        client.fetch(job, backend.home / "fetched")
+    tap.close()
+    assert len(tap.heard) > 2 * len(image)  # it heard the picture come and go
+    secrets = [
+        b"secret",
+        b"steps",
+        job.encode(),
+        b"submit",
+        b"report",
+        Connection.load(backend.home).secret_key.encode(),
+    ]
+    assert [secret for secret in secrets if secret in tap.heard] == []
+
+
+def test_who_changes_a_byte_on_the_line_changes_nothing(backend) -> None:
+    with backend.client() as own:
+        before = len(own.jobs())
+        image = b"steps=1 " + b"x" * 5000
+        tap = Tap(port_of(backend.home), flip=2000)  # within the picture
+        with Client(backend.home, tap.endpoint, timeout=3, patience=0) as client, pytest.raises(ServerUnavailableError):
+            client.submit(JobSpec(), image)
+        tap.close()
+        assert len(own.jobs()) == before

@@ -41,11 +41,26 @@ def png_that_claims(width: int, height: int) -> bytes:
         (b"no picture", None, "image is not a picture"),
         (png()[:300], None, "image is damaged"),
         (png_that_claims(30_000, 30_000), None, "pixels"),
+        (png_that_claims(10_001, 10_000), None, "pixels"),
+        (png(), png_that_claims(10_001, 10_000), "mask has 10001 x 10000"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", None, "image is not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + png()[8:].replace(b"IDAT", b"IDOT"), None, "image is not a picture"),
         (png((1, 1)), None, "1 . 1 pixels"),
         (png(), b"no picture", "mask is not a picture"),
         (png(), png((32, 64)), "mask has"),
     ],
-    ids=["no picture", "cut off", "too large", "too small", "no mask", "mask of another size"],
+    ids=[
+        "no picture",
+        "cut off",
+        "far too large",
+        "too large",
+        "too large a mask",
+        "a program",
+        "no pixels",
+        "too small",
+        "no mask",
+        "mask of another size",
+    ],
 )
 def test_a_bad_picture_is_refused_with_the_cure(tmp_path: Path, image: bytes, mask: bytes | None, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
