@@ -16,7 +16,7 @@ from bpy.types import Object
 from .core.backend import python_or_reason
 from .core.dependencies import provide_pyzmq
 from .core.job import Job, Phase
-from .core.link import Link
+from .core.link import Link, Order
 from .core.placement import Placement
 from .core.requests import Request, Run, parse
 from .core.result import coverage as coverage_of
@@ -101,6 +101,7 @@ def _digest(request: Request) -> str | None:
 
 def _outcome(session: Session, request: Request, out: Path, backend: str) -> Outcome:
     started = time.monotonic()
+    asked = _digest(request)  # before the work: the files may change meanwhile
     folder = out / request.name
     try:
         job = _reconstruct(session, request, folder, backend)
@@ -125,7 +126,7 @@ def _outcome(session: Session, request: Request, out: Path, backend: str) -> Out
         str(request.image),
         ok=True,
         seconds=round(time.monotonic() - started, 1),
-        request=_digest(request),
+        request=asked,
         blend=str(blend),
         vertices=len(body.data.vertices),
         faces=len(body.data.polygons),
@@ -149,7 +150,7 @@ def _reconstruct(session: Session, request: Request, folder: Path, backend: str)
     picture = _file(request.image)
     mask = None if request.mask is None else _file(request.mask)
     job = Job(request.spec, picture=request.image.name, scene="")
-    session.reconstruct(job, picture, folder, python_or_reason(backend), mask)
+    session.reconstruct(job, Order(job.id, job.spec, picture, folder, python_or_reason(backend), mask))
     told = ""
     while job.phase is not Phase.ARRIVED:
         session.take_news()

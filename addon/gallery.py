@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from bpy.types import Context, UILayout
 
 from .core.job import Job
 from .core.link import Jobs
 from .cures import draw_error_with_cures
-from .operators import UNOCCLUDE_OT_attach, UNOCCLUDE_OT_choose, UNOCCLUDE_OT_sample_again
+from .operators import (
+    UNOCCLUDE_OT_attach,
+    UNOCCLUDE_OT_choose,
+    UNOCCLUDE_OT_draw_other_views,
+    UNOCCLUDE_OT_paint_completion,
+    UNOCCLUDE_OT_sample_again,
+    UNOCCLUDE_OT_take_back,
+)
 from .text import draw_text
 from .thumbnail import icon_of_file
 
 _ICONS = {"queued": "SORTTIME", "running": "PLAY", "cancelling": "CANCEL", "failed": "ERROR", "cancelled": "CANCEL"}
+
+
+def draw_views(layout: UILayout, views: Sequence[Path]) -> None:
+    """The object from all sides, in the order of the azimuth."""
+    grid = layout.grid_flow(row_major=True, columns=4, even_columns=True, even_rows=True, align=True)
+    for view in views:
+        grid.template_icon(icon_value=icon_of_file(view), scale=3)
+    layout.operator(UNOCCLUDE_OT_draw_other_views.bl_idname, icon="FILE_REFRESH")
+
+
+def draw_queue(layout: UILayout, waiting: Sequence[Job], failed: Sequence[Job], context: Context) -> None:
+    """What comes next, and what went wrong before."""
+    for job in waiting:
+        row = layout.row()
+        row.label(text=job.picture, icon="SORTTIME")
+        row.operator(UNOCCLUDE_OT_take_back.bl_idname, text="", icon="X").job = job.id
+    for job in failed:
+        draw_text(layout, f"{job.picture}: {job.error}", context, icon="ERROR")
 
 
 def draw_completions(layout: UILayout, job: Job, context: Context) -> None:
@@ -28,6 +55,7 @@ def draw_completions(layout: UILayout, job: Job, context: Context) -> None:
             UNOCCLUDE_OT_choose.bl_idname, text=f"{number + 1}", icon="CHECKMARK" if best else "MESH_DATA"
         )
         button.number = number
+        column.operator(UNOCCLUDE_OT_paint_completion.bl_idname, text="Paint", icon="BRUSH_DATA").number = number
     draw_text(layout, "The ticked one agrees best with all others", context)
     layout.operator(UNOCCLUDE_OT_sample_again.bl_idname, icon="FILE_REFRESH")
 

@@ -1,18 +1,21 @@
-"""The job under way, on Blender's side: hand it over, take its news on a timer, bring its mesh in."""
+"""The jobs, on Blender's side: hand them over, take their news on a timer, bring their meshes in."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
-from bpy.types import Context, Scene
+from bpy.types import Context, Image, Scene
 
 from .core.backend import find_python, python_or_reason
-from .core.job import Job, Phase
-from .core.link import Link
+from .core.job import Job, Phase, Source
+from .core.link import Link, Order
 from .core.session import Session
+from .core.strokes import Painting
 from .picture import picture_file
 from .placement import Placed, may_place, place, seen_by
 from .preferences import preferences
@@ -32,24 +35,64 @@ _backend_seen = 0.0
 
 
 def reconstruct(context: Context) -> Job:
-    """Start the job that the scene's settings describe. Raises InputError where the image has no pixels."""
+    """Order the job that the scene's settings describe. Raises InputError where the image has no pixels."""
     settings = context.scene.unocclude
     settings.image = reference_image(context)
     active = context.view_layer.objects.active
     job = Job(settings.spec(), settings.image.name, context.scene.name, replaces=active.name if active else "")
-    _order(job, picture_file(settings.image))
+    _order(job, picture_file(settings.image), painting=settings.image.unocclude.painting())
     return job
 
 
 def go_on(context: Context, number: int) -> None:
-    """From one of the present job's completions to its mesh. Raises InputError where the image is gone."""
+    """From one of the completions on show to its mesh, in the quality and from the elevation that are chosen now.
+
+    Raises InputError where the photograph is gone.
+    """
+    gallery = session.gallery
+    assert gallery is not None
+    changes = context.scene.unocclude.later_choices()
+    if gallery.given:
+        _order_from(context, gallery.source, gallery.completion(number).read_bytes(), **changes)
+        return
+    spec = replace(gallery.spec, choose=number, to="mesh", **changes)
+    job = Job(spec, gallery.picture, context.scene.name, replaces=gallery.replaces)
+    _order(job, _photograph(job.picture), mask_of=gallery.id)
+
+
+def draw_other_views(context: Context) -> None:
+    """Of the completion that the present job went on from, with the next seed. Raises InputError as above."""
     before = session.job
     assert before is not None
-    image = bpy.data.images.get(before.picture)
+    changes = {"seed": before.spec.seed + 1, **context.scene.unocclude.later_choices()}
+    _order_from(context, before.source, before.completion().read_bytes(), origin=before.gallery, **changes)
+
+
+def go_on_from_painting(context: Context, image: Image) -> None:
+    """From a completion that was painted over. Raises InputError as above."""
+    source = Source.from_text(image.unocclude.source)
+    _order_from(context, source, picture_file(image), **context.scene.unocclude.later_choices())
+
+
+def _order_from(context: Context, source: Source, completion: bytes, origin: Job | None = None, **changes: Any) -> None:
+    """A mesh of this completion, with these changes to what was ordered before."""
+    active = context.view_layer.objects.active
+    job = Job(
+        source.going_on(**changes),
+        source.picture,
+        context.scene.name,
+        replaces=active.name if active else "",
+        origin=origin,
+        given=True,
+    )
+    _order(job, _photograph(source.picture), completion=completion, mask_of=source.job)
+
+
+def _photograph(name: str) -> bytes:
+    image = bpy.data.images.get(name)
     if image is None:
-        raise InputError(f"The image {before.picture} is no longer in this file.", "Load it again.")
-    job = Job(before.chosen(number), before.picture, context.scene.name, replaces=before.replaces)
-    _order(job, picture_file(image))
+        raise InputError(f"The image {name} is no longer in this file.", "Load it again.")
+    return picture_file(image)
 
 
 def attach(context: Context, info: JobInfo) -> None:
@@ -63,8 +106,17 @@ def list_jobs() -> None:
     watch()
 
 
-def _order(job: Job, picture: bytes | None) -> None:
-    session.reconstruct(job, picture, _results() / job.id, python_or_reason(preferences().python))
+def _order(
+    job: Job,
+    picture: bytes | None,
+    painting: Painting | None = None,
+    completion: bytes | None = None,
+    mask_of: str = "",
+) -> None:
+    python = python_or_reason(preferences().python)
+    folder = _results() / job.id
+    order = Order(job.id, job.spec, picture, folder, python, None, painting, completion, mask_of)
+    session.reconstruct(job, order)
     watch()
 
 
@@ -159,8 +211,8 @@ def _bring_in_where_it_was_ordered(job: Job) -> bool:
 
 @persistent
 def _another_file_was_opened(*_: object) -> None:
-    if session.job is not None:
-        session.job.strayed = True
+    for job in session.jobs:
+        job.strayed = True
 
 
 def register() -> None:

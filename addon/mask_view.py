@@ -12,6 +12,8 @@ from bpy.types import Context, Image
 from . import jobs
 from .core.backend import find_python
 from .core.masks import Mask, Masks
+from .core.silhouette import Rectangle, rectangles
+from .core.strokes import Painting, nothing, painted
 from .picture import picture_file
 from .preferences import preferences
 from .redraw import redraw
@@ -31,7 +33,13 @@ class MaskView:
         """The image's name and its prompt as they are now."""
         self.asked: tuple[str, Prompt] | None = None
         self.number = 0
-        self.shown: Mask | None = None
+        self.found: Mask | None = None
+        """The backend's newest answer to the prompt."""
+        self.painting: Painting | None = None
+        """What goes over it, as it is now."""
+        self.drawn: tuple[Mask | None, Painting | None] | None = None
+        """What `rectangles` were made of."""
+        self.rectangles: list[Rectangle] = []
         self.error: UnoccludeError | None = None
         self.starting = False
         """Whether the backend is being started for this."""
@@ -39,7 +47,21 @@ class MaskView:
 
     @property
     def busy(self) -> bool:
-        return self.starting or self.wanted != self.asked or self.masks.waiting
+        return self.starting or self.wanted != self.asked or self.masks.waiting or self.stale
+
+    @property
+    def stale(self) -> bool:
+        """Whether something else is to be drawn than is drawn now."""
+        return self.drawn is None or self.drawn[0] is not self.found or self.drawn[1] != self.painting
+
+    def draw(self) -> None:
+        """Make the rectangles of what is to be drawn."""
+        self.drawn = self.found, self.painting
+        if self.painting is None:
+            self.rectangles = self.found.rectangles if self.found else []
+        else:
+            found = self.found.silhouette if self.found and self.found.silhouette else nothing(self.painting)
+            self.rectangles = rectangles(painted(found, self.painting), self.painting.size[0])
 
     def picture(self, image: Image) -> bytes:
         """The image's file. The same object while one is pointing at it, so that it is sent once."""
@@ -57,9 +79,9 @@ view = MaskView()
 
 def see(image: Image) -> None:
     """Notice the prompt on the image that is being pointed at. Quick enough to be called from drawing."""
-    prompt = image.unocclude.prompt()
-    if view.wanted != (image.name, prompt):
-        view.wanted = image.name, prompt
+    prompt, painting = image.unocclude.prompt(), image.unocclude.painting()
+    if view.wanted != (image.name, prompt) or view.painting != painting:
+        view.wanted, view.painting = (image.name, prompt), painting
         watch()
 
 
@@ -70,9 +92,9 @@ def get_ready(context: Context, image: Image) -> None:
     watch()
 
 
-def mask_of(image: Image) -> Mask | None:
-    """The mask to draw over this image, if there is one."""
-    return view.shown if view.asked is not None and view.asked[0] == image.name else None
+def mask_of(image: Image) -> list[Rectangle]:
+    """The mask to draw over this image."""
+    return view.rectangles if view.asked is not None and view.asked[0] == image.name else []
 
 
 def watch() -> None:
@@ -87,8 +109,11 @@ def tick() -> float | None:
     if not view.starting and view.wanted != view.asked:
         _ask()
     mask = view.masks.newest()
-    if mask is not None and mask.number == view.number and mask is not view.shown:
+    if mask is not None and mask.number == view.number and mask is not view.found:
         _take(mask)
+        redraw()
+    if view.stale:
+        view.draw()
         redraw()
     return TICK if view.busy else None
 
@@ -98,7 +123,7 @@ def _ask() -> None:
     name, prompt = view.asked = view.wanted
     image = bpy.data.images.get(name)
     if image is None or (not prompt.points and prompt.box is None):
-        view.shown = view.error = None
+        view.found = view.error = None
         view.number = 0
         view.forget_picture()
         redraw()
@@ -114,7 +139,7 @@ def _take(mask: Mask) -> None:
         _start_backend()
         return
     view.error = mask.error
-    view.shown = mask
+    view.found = mask
 
 
 def _start_backend() -> None:

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import bpy
 from bpy.props import IntProperty, StringProperty
 from bpy.types import Context, Operator
 
 from . import jobs
 from .core.job import Phase
+from .image_editor import open_in_image_editor
+from .kept_images import completion_to_paint, keep_results
 from .properties import reference_image
 from .redraw import redraw
 from .wire.errors import UnoccludeError
@@ -26,23 +31,14 @@ class UNOCCLUDE_OT_reconstruct(Operator):
         image = reference_image(context)
         if image is None:
             return _no(cls, "Choose a reference image first")
-        prompt = image.unocclude.prompt()
-        if not prompt.points and prompt.box is None:
+        if not image.unocclude.says_something:
             return _no(cls, "Click on the object in the Image Editor first")
         if jobs.session.waits_for_artist:
             return _no(cls, "Bring in or discard the mesh that is ready first")
-        if jobs.session.busy:
-            return _no(cls, "A reconstruction is under way")
         return True
 
     def execute(self, context: Context) -> set[str]:
-        try:
-            jobs.reconstruct(context)
-        except UnoccludeError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        redraw()
-        return {"FINISHED"}
+        return _attempt(self, lambda: jobs.reconstruct(context))
 
 
 class UNOCCLUDE_OT_sample_again(Operator):
@@ -75,11 +71,86 @@ class UNOCCLUDE_OT_choose(Operator):
         return job is not None and job.imagined is not None and job.ended
 
     def execute(self, context: Context) -> set[str]:
-        try:
-            jobs.go_on(context, self.number)
-        except UnoccludeError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        return _attempt(self, lambda: jobs.go_on(context, self.number))
+
+
+class UNOCCLUDE_OT_draw_other_views(Operator):
+    """Keep what was imagined, but draw it from all sides anew, with the next seed, and make the mesh of that"""
+
+    bl_idname = "unocclude.draw_other_views"
+    bl_label = "Draw Other Views"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        job = jobs.session.job
+        return job is not None and job.imagined is not None and job.ended
+
+    def execute(self, context: Context) -> set[str]:
+        return _attempt(self, lambda: jobs.draw_other_views(context))
+
+
+class UNOCCLUDE_OT_keep_as_images(Operator):
+    """Keep the completions, the masks and the views as images in this file"""
+
+    bl_idname = "unocclude.keep_as_images"
+    bl_label = "Keep as Images"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return jobs.session.job is not None and jobs.session.job.imagined is not None
+
+    def execute(self, context: Context) -> set[str]:
+        assert jobs.session.job is not None
+        kept = keep_results(jobs.session.job)
+        self.report({"INFO"}, f"{len(kept)} images were added to this file")
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_paint_completion(Operator):
+    """Paint over this completion in the Image Editor, with Blender's own brushes, then go on from it"""
+
+    bl_idname = "unocclude.paint_completion"
+    bl_label = "Paint Over It"
+    bl_options = {"REGISTER", "UNDO"}
+
+    number: IntProperty(min=0, options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        gallery = jobs.session.gallery
+        return gallery is not None and gallery.imagined is not None
+
+    def execute(self, context: Context) -> set[str]:
+        assert jobs.session.gallery is not None
+        image = completion_to_paint(jobs.session.gallery, self.number)
+        if context.area is not None:
+            open_in_image_editor(context, image).spaces.active.mode = "PAINT"
+        return {"FINISHED"}
+
+
+class UNOCCLUDE_OT_go_on_from_painting(Operator):
+    """Make the mesh of what is painted in this image"""
+
+    bl_idname = "unocclude.go_on_from_painting"
+    bl_label = "Make the Mesh of This"
+
+    image: StringProperty(options={"SKIP_SAVE"})
+
+    def execute(self, context: Context) -> set[str]:
+        return _attempt(self, lambda: jobs.go_on_from_painting(context, bpy.data.images[self.image]))
+
+
+class UNOCCLUDE_OT_take_back(Operator):
+    """Take this job out of the queue"""
+
+    bl_idname = "unocclude.take_back"
+    bl_label = "Take Out"
+
+    job: StringProperty(options={"SKIP_SAVE"})
+
+    def execute(self, context: Context) -> set[str]:
+        jobs.session.take_back(self.job)
         return {"FINISHED"}
 
 
@@ -104,8 +175,6 @@ class UNOCCLUDE_OT_attach(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        if jobs.session.busy:
-            return _no(cls, "A reconstruction is under way")
         return jobs.session.listed is not None
 
     def execute(self, context: Context) -> set[str]:
@@ -188,12 +257,7 @@ class UNOCCLUDE_OT_start_backend(Operator):
     bl_label = "Start"
 
     def execute(self, context: Context) -> set[str]:
-        try:
-            jobs.start_backend()
-        except UnoccludeError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return _attempt(self, jobs.start_backend)
 
 
 class UNOCCLUDE_OT_stop_backend(Operator):
@@ -207,6 +271,16 @@ class UNOCCLUDE_OT_stop_backend(Operator):
         return {"FINISHED"}
 
 
+def _attempt(operator: Operator, order: Callable[[], object]) -> set[str]:
+    try:
+        order()
+    except UnoccludeError as error:
+        operator.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+    redraw()
+    return {"FINISHED"}
+
+
 def _no(operator: type[Operator], reason: str) -> bool:
     operator.poll_message_set(reason)
     return False
@@ -216,6 +290,11 @@ CLASSES = (
     UNOCCLUDE_OT_reconstruct,
     UNOCCLUDE_OT_sample_again,
     UNOCCLUDE_OT_choose,
+    UNOCCLUDE_OT_draw_other_views,
+    UNOCCLUDE_OT_keep_as_images,
+    UNOCCLUDE_OT_paint_completion,
+    UNOCCLUDE_OT_go_on_from_painting,
+    UNOCCLUDE_OT_take_back,
     UNOCCLUDE_OT_list_jobs,
     UNOCCLUDE_OT_attach,
     UNOCCLUDE_OT_cancel,

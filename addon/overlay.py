@@ -9,9 +9,8 @@ import gpu
 from bpy.types import Context, SpaceImageEditor
 from gpu_extras.batch import batch_for_shader
 
-from . import jobs, mask_view, shade
+from . import brush_tool, jobs, mask_view, point_tool, shade
 from .core.prompt import Box, Point, place_of
-from .point_tool import TOOL, box_drawn
 from .shade import Colour
 
 POSITIVE: Colour = (0.15, 0.75, 0.25, 1.0)
@@ -20,6 +19,8 @@ INK: Colour = (1.0, 1.0, 1.0, 1.0)
 RIM: Colour = (0.0, 0.0, 0.0, 0.8)
 VISIBLE: Colour = (0.1, 0.55, 1.0, 0.4)
 WHOLE: Colour = (1.0, 0.6, 0.1, 0.35)
+ADDED: Colour = (0.15, 0.75, 0.25, 0.4)
+ERASED: Colour = (0.9, 0.2, 0.15, 0.4)
 RADIUS = 8.0
 """Of a point's disc, in pixels of the screen at the normal size of Blender's interface."""
 
@@ -37,13 +38,13 @@ def draw() -> None:
     job = jobs.session.job
     if job is not None and job.imagined is not None and job.picture == image.name:
         shade.draw(context.region, job.imagined.rectangles, WHOLE)
-    mask = mask_view.mask_of(image)
-    if mask is not None:
-        shade.draw(context.region, mask.rectangles, VISIBLE)
+    shade.draw(context.region, mask_view.mask_of(image), VISIBLE)
+    for rectangles, erase in brush_tool.stroke_drawn:
+        shade.draw(context.region, rectangles, ERASED if erase else ADDED)
     view = context.region.view2d
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     scale = context.preferences.system.ui_scale
-    for box in box_drawn or ([image.unocclude.box] if image.unocclude.has_box else []):
+    for box in point_tool.box_drawn or ([image.unocclude.box] if image.unocclude.has_box else []):
         _draw_box(shader, [view.view_to_region(*place, clip=False) for place in _corners(box, *image.size)], scale)
     for point in image.unocclude.marks():
         centre = view.view_to_region(*place_of(point.x, point.y, *image.size), clip=False)
@@ -63,7 +64,7 @@ def _draw_point(shader: gpu.types.GPUShader, point: Point, centre: tuple[float, 
 def _is_pointing(context: Context) -> bool:
     """Only then is the backend bothered: a file that was just opened may have points too."""
     tool = context.workspace.tools.from_space_image_mode("VIEW")
-    return tool is not None and tool.idname == TOOL
+    return tool is not None and tool.idname in {point_tool.TOOL, brush_tool.TOOL}
 
 
 def _corners(box: Box, width: int, height: int) -> list[tuple[float, float]]:

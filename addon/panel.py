@@ -6,14 +6,17 @@ import bpy
 from bpy.props import FloatProperty
 from bpy.types import Context, Image, Panel, SpaceImageEditor, UILayout, WindowManager
 
-from . import jobs, mask_view
+from . import brush_tool, jobs, mask_view
+from .brush_tool import UNOCCLUDE_OT_brush
 from .core.job import Job, Phase
 from .cures import draw_error_with_cures
-from .gallery import draw_completions, draw_jobs
+from .gallery import draw_completions, draw_jobs, draw_queue, draw_views
 from .operators import (
     UNOCCLUDE_OT_bring_in,
     UNOCCLUDE_OT_cancel,
     UNOCCLUDE_OT_dismiss,
+    UNOCCLUDE_OT_go_on_from_painting,
+    UNOCCLUDE_OT_keep_as_images,
     UNOCCLUDE_OT_list_jobs,
     UNOCCLUDE_OT_look_through,
     UNOCCLUDE_OT_reconstruct,
@@ -44,13 +47,39 @@ class _Main(_Section):
         in_editor = isinstance(context.space_data, SpaceImageEditor)
         owner = context.space_data if in_editor else context.scene.unocclude
         layout.template_ID(owner, "image", open="image.open")
-        if owner.image is not None:
-            _draw_points(layout, owner.image, context)
-        row = layout.row()
-        row.scale_y = 1.6
-        row.operator(UNOCCLUDE_OT_reconstruct.bl_idname, icon="MESH_MONKEY")
+        if owner.image is not None and owner.image.unocclude.source:
+            _draw_painting(layout, owner.image, context)
+        else:
+            if owner.image is not None:
+                _draw_points(layout, owner.image, context)
+            row = layout.row()
+            row.scale_y = 1.6
+            row.operator(
+                UNOCCLUDE_OT_reconstruct.bl_idname,
+                text="Add to the Queue" if jobs.session.busy else "Reconstruct",
+                icon="MESH_MONKEY",
+            )
         if jobs.session.job is not None:
             _draw_job(layout, jobs.session.job, context)
+        draw_queue(layout, [job for job, _ in jobs.session.waiting], jobs.session.failed, context)
+
+
+class _Stages(_Section):
+    bl_label = "What Was Imagined"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        job = jobs.session.job
+        return job is not None and job.imagined is not None and job.phase is Phase.PLACED
+
+    def draw(self, context: Context) -> None:
+        job, gallery = jobs.session.job, jobs.session.gallery
+        assert job is not None
+        assert job.imagined is not None
+        assert gallery is not None
+        draw_completions(self.layout, gallery, context)
+        draw_views(self.layout, job.imagined.views)
+        self.layout.operator(UNOCCLUDE_OT_keep_as_images.bl_idname, icon="FILE_IMAGE")
 
 
 class _Options(_Section):
@@ -119,13 +148,19 @@ def _draw_points(layout: UILayout, image: Image, context: Context) -> None:
     marks = image.unocclude.marks()
     inside = sum(not mark.negative for mark in marks)
     column = layout.column(align=True)
-    column.operator(UNOCCLUDE_OT_point.bl_idname, icon="RESTRICT_SELECT_OFF")
+    tools = column.split(factor=0.7, align=True)
+    tools.operator(UNOCCLUDE_OT_point.bl_idname, icon="RESTRICT_SELECT_OFF")
+    tools.operator(UNOCCLUDE_OT_brush.bl_idname, text="Brush", icon="BRUSH_DATA")
     row = column.row(align=True)
     row.operator(UNOCCLUDE_OT_remove_point.bl_idname, text="Undo", icon="LOOP_BACK")
     row.operator(UNOCCLUDE_OT_clear_points.bl_idname, text="Clear", icon="TRASH")
-    if marks or image.unocclude.has_box:
+    if brush_tool.is_at_hand(context):
+        column.prop(context.scene.unocclude, "brush", slider=True)
+    strokes = len(image.unocclude.strokes)
+    if marks or strokes or image.unocclude.has_box:
         box = ", in a box" if image.unocclude.has_box else ""
-        hint = f"{inside} on the object, {len(marks) - inside} beside it{box}"
+        painted = f", {strokes} painted" if strokes else ""
+        hint = f"{inside} on the object, {len(marks) - inside} beside it{box}{painted}"
     else:
         hint = "Click on the object or draw a box around it, Ctrl-click on what is not part of it"
     draw_text(layout, hint, context)
@@ -134,6 +169,13 @@ def _draw_points(layout: UILayout, image: Image, context: Context) -> None:
         draw_text(layout, "Starting the backend", context, icon="SORTTIME")
     elif view.error is not None:
         draw_error_with_cures(layout, view.error, context)
+
+
+def _draw_painting(layout: UILayout, image: Image, context: Context) -> None:
+    draw_text(layout, "Paint what is missing. Erase Alpha, among the brush's blend modes, takes away", context)
+    row = layout.row()
+    row.scale_y = 1.6
+    row.operator(UNOCCLUDE_OT_go_on_from_painting.bl_idname, icon="MESH_MONKEY").image = image.name
 
 
 def _draw_job(layout: UILayout, job: Job, context: Context) -> None:
@@ -146,8 +188,6 @@ def _draw_job(layout: UILayout, job: Job, context: Context) -> None:
         if job.coverage is not None:
             draw_text(box, f"It covers the object in the picture by {job.coverage:.0%}", context)
         box.operator(UNOCCLUDE_OT_look_through.bl_idname, icon="VIEW_CAMERA")
-        if job.imagined is not None and len(job.imagined.pictures) > 1:
-            draw_completions(box, job, context)
     elif job.phase is Phase.CANCELLED:
         box.label(text=job.headline, icon="CANCEL")
     elif job.error is not None:
@@ -184,6 +224,11 @@ class UNOCCLUDE_PT_image_editor(_Main, Panel):
     bl_space_type = "IMAGE_EDITOR"
 
 
+class UNOCCLUDE_PT_image_editor_stages(_Stages, Panel):
+    bl_space_type = "IMAGE_EDITOR"
+    bl_parent_id = "UNOCCLUDE_PT_image_editor"
+
+
 class UNOCCLUDE_PT_image_editor_options(_Options, Panel):
     bl_space_type = "IMAGE_EDITOR"
     bl_parent_id = "UNOCCLUDE_PT_image_editor"
@@ -208,6 +253,11 @@ class UNOCCLUDE_PT_view_3d(_Main, Panel):
     bl_space_type = "VIEW_3D"
 
 
+class UNOCCLUDE_PT_view_3d_stages(_Stages, Panel):
+    bl_space_type = "VIEW_3D"
+    bl_parent_id = "UNOCCLUDE_PT_view_3d"
+
+
 class UNOCCLUDE_PT_view_3d_options(_Options, Panel):
     bl_space_type = "VIEW_3D"
     bl_parent_id = "UNOCCLUDE_PT_view_3d"
@@ -230,11 +280,13 @@ class UNOCCLUDE_PT_view_3d_backend(_Backend, Panel):
 
 CLASSES = (
     UNOCCLUDE_PT_image_editor,
+    UNOCCLUDE_PT_image_editor_stages,
     UNOCCLUDE_PT_image_editor_options,
     UNOCCLUDE_PT_image_editor_place,
     UNOCCLUDE_PT_image_editor_jobs,
     UNOCCLUDE_PT_image_editor_backend,
     UNOCCLUDE_PT_view_3d,
+    UNOCCLUDE_PT_view_3d_stages,
     UNOCCLUDE_PT_view_3d_options,
     UNOCCLUDE_PT_view_3d_place,
     UNOCCLUDE_PT_view_3d_jobs,

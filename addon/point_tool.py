@@ -9,10 +9,11 @@ from math import hypot
 
 import bpy
 from bpy.props import BoolProperty
-from bpy.types import Context, Event, Operator, SpaceImageEditor, WorkSpaceTool
+from bpy.types import Context, Event, Operator, WorkSpaceTool
 
 from . import mask_view
 from .core.prompt import Box, box_between, pixel_at
+from .image_editor import has_picture, open_in_image_editor, take_tool
 from .properties import reference_image
 from .wire.errors import UnoccludeError
 
@@ -38,7 +39,7 @@ class UNOCCLUDE_OT_add_point(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        return isinstance(context.space_data, SpaceImageEditor) and context.space_data.image is not None
+        return has_picture(context)
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         pixel = _pixel_under_mouse(context, event)
@@ -79,7 +80,7 @@ class UNOCCLUDE_OT_add_point(Operator):
 
 
 class UNOCCLUDE_OT_remove_point(Operator):
-    """Remove the point that was set last, or where there is none the box"""
+    """Remove the stroke of the brush that came last, where there is none the last point, and then the box"""
 
     bl_idname = "unocclude.remove_point"
     bl_label = "Remove Last Point"
@@ -92,16 +93,17 @@ class UNOCCLUDE_OT_remove_point(Operator):
     def execute(self, context: Context) -> set[str]:
         image = reference_image(context)
         assert image is not None
-        points = image.unocclude.points
-        if points:
-            points.remove(len(points) - 1)
-        else:
-            image.unocclude.box = NO_BOX
+        prompt = image.unocclude
+        for marks in (prompt.strokes, prompt.points):
+            if marks:
+                marks.remove(len(marks) - 1)
+                return {"FINISHED"}
+        prompt.box = NO_BOX
         return {"FINISHED"}
 
 
 class UNOCCLUDE_OT_clear_points(Operator):
-    """Remove all points and the box from the image"""
+    """Remove all points, the box and what was painted from the image"""
 
     bl_idname = "unocclude.clear_points"
     bl_label = "Clear Points"
@@ -115,6 +117,7 @@ class UNOCCLUDE_OT_clear_points(Operator):
         image = reference_image(context)
         assert image is not None
         image.unocclude.points.clear()
+        image.unocclude.strokes.clear()
         image.unocclude.box = NO_BOX
         return {"FINISHED"}
 
@@ -131,14 +134,7 @@ class UNOCCLUDE_OT_point(Operator):
 
     def execute(self, context: Context) -> set[str]:
         context.scene.unocclude.image = image = reference_image(context)
-        area = _image_editor(context)
-        space = area.spaces.active
-        space.mode = "VIEW"
-        space.image = image
-        region = next(region for region in area.regions if region.type == "WINDOW")
-        with context.temp_override(area=area, region=region, space_data=space):
-            bpy.ops.wm.tool_set_by_id(name=TOOL, space_type="IMAGE_EDITOR")
-        area.tag_redraw()
+        take_tool(context, open_in_image_editor(context, image), TOOL)
         try:
             mask_view.get_ready(context, image)
         except UnoccludeError as error:
@@ -173,7 +169,10 @@ class UNOCCLUDE_point_tool(WorkSpaceTool):
 
 def _has_points(context: Context) -> bool:
     image = reference_image(context)
-    return image is not None and (len(image.unocclude.points) > 0 or image.unocclude.has_box)
+    if image is None:
+        return False
+    prompt = image.unocclude
+    return len(prompt.points) > 0 or len(prompt.strokes) > 0 or prompt.has_box
 
 
 def _pixel_under_mouse(context: Context, event: Event, outside: bool = False) -> tuple[int, int] | None:
@@ -183,21 +182,6 @@ def _pixel_under_mouse(context: Context, event: Event, outside: bool = False) ->
     if outside and width and height:
         u, v = min(max(u, 0.0), 1 - 0.5 / width), min(max(v, 0.5 / height), 1.0)
     return pixel_at(u, v, width, height)
-
-
-def _image_editor(context: Context) -> bpy.types.Area:
-    """The one that the mouse is in, else one of this window's, else half of the present area becomes one."""
-    if context.area.type == "IMAGE_EDITOR":
-        return context.area
-    areas = context.screen.areas
-    for area in areas:
-        if area.type == "IMAGE_EDITOR":
-            return area
-    before = set(areas)
-    bpy.ops.screen.area_split(direction="VERTICAL", factor=0.5)
-    area = next(area for area in areas if area not in before)
-    area.type = "IMAGE_EDITOR"
-    return area
 
 
 CLASSES = (UNOCCLUDE_OT_add_point, UNOCCLUDE_OT_remove_point, UNOCCLUDE_OT_clear_points, UNOCCLUDE_OT_point)

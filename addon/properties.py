@@ -13,11 +13,13 @@ from bpy.props import (
     IntProperty,
     IntVectorProperty,
     PointerProperty,
+    StringProperty,
 )
 from bpy.types import Context, Image, PropertyGroup, Scene, SpaceImageEditor
 
 from .core.placement import Placement
 from .core.prompt import Point, prompt_of
+from .core.strokes import Painting, Stroke, places_from_text
 from .wire.protocol import JobSpec, Prompt
 
 
@@ -29,11 +31,22 @@ class PromptPoint(PropertyGroup):
     negative: BoolProperty()
 
 
+class PromptStroke(PropertyGroup):
+    """A stroke of the brush on the mask, see `core.strokes`."""
+
+    places: StringProperty()
+    radius: FloatProperty()
+    erase: BoolProperty()
+
+
 class ImagePrompt(PropertyGroup):
-    """The points on one image, and a box around the object: left, top, right, bottom, empty where there is none."""
+    """The points on one image, a box around the object (left, top, right, bottom, empty where there is none), and the
+    strokes of the brush on the mask. `source` tells of a completion where it comes from, see `core.job.Source`."""
 
     points: CollectionProperty(type=PromptPoint)
     box: IntVectorProperty(size=4)
+    strokes: CollectionProperty(type=PromptStroke)
+    source: StringProperty()
 
     @property
     def has_box(self) -> bool:
@@ -42,6 +55,18 @@ class ImagePrompt(PropertyGroup):
 
     def prompt(self) -> Prompt:
         return prompt_of(self.marks(), tuple(self.box) if self.has_box else None)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it tells what the object is."""
+        return any(not point.negative for point in self.points) or self.has_box or len(self.strokes) > 0
+
+    def painting(self) -> Painting | None:
+        """None where nothing was painted."""
+        if not self.strokes:
+            return None
+        strokes = (Stroke(places_from_text(s.places), s.radius, s.erase) for s in self.strokes)
+        return Painting(tuple(strokes), tuple(self.id_data.size))
 
     def marks(self) -> list[Point]:
         return [Point(point.x, point.y, point.negative) for point in self.points]
@@ -109,6 +134,16 @@ class ReconstructionSettings(PropertyGroup):
         default=20,
     )
 
+    brush: FloatProperty(
+        name="Brush",
+        description="How wide the brush for the mask is, in percent of the picture's longer side",
+        subtype="PERCENTAGE",
+        min=0.2,
+        max=50,
+        default=4,
+        precision=1,
+    )
+
     place: EnumProperty(
         name="Place",
         description="Where the mesh goes",
@@ -157,11 +192,14 @@ class ReconstructionSettings(PropertyGroup):
             prompt=self.image.unocclude.prompt(),
             profile=self.profile,
             samples=self.samples,
-            elevation=None if self.estimate_elevation else self.elevation,
-            preset=self.preset,
             seed=self.seed,
             to="complete" if self.review else "mesh",
+            **self.later_choices(),
         )
+
+    def later_choices(self) -> dict[str, object]:
+        """Those of a `JobSpec`'s fields that matter only once the object is imagined."""
+        return {"preset": self.preset, "elevation": None if self.estimate_elevation else self.elevation}
 
     def placement(self) -> Placement:
         """Where the mesh is to go."""
@@ -175,7 +213,7 @@ def reference_image(context: Context) -> Image | None:
     return context.scene.unocclude.image
 
 
-CLASSES = (PromptPoint, ImagePrompt, ReconstructionSettings)
+CLASSES = (PromptPoint, PromptStroke, ImagePrompt, ReconstructionSettings)
 
 
 def register() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 
 from . import (
+    brush_tool,
     cures,
     installation,
     jobs,
@@ -24,12 +25,13 @@ _CLASSES = (
     *properties.CLASSES,
     *preferences.CLASSES,
     *point_tool.CLASSES,
+    *brush_tool.CLASSES,
     *operators.CLASSES,
     *installation.CLASSES,
     *cures.CLASSES,
     *panel.CLASSES,
 )
-_PARTS = (translations, properties, thumbnail, overlay, point_tool, panel, jobs, mask_view, installation)
+_PARTS = (translations, properties, thumbnail, overlay, point_tool, brush_tool, panel, jobs, mask_view, installation)
 
 
 def register() -> None:

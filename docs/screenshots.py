@@ -20,10 +20,11 @@ from unocclude.launch import start_backend
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "blender"))
 
-from real_window import Window, open_window  # noqa: E402
+from real_window import Program, Window, open_window  # noqa: E402
 
 SAMPLE = ROOT / "backend" / "unocclude" / "bundled" / "sample.png"
 IMAGES = ROOT / "docs" / "images"
+CLASSIC = Program(("blender",), extension=False)
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
         start_backend(sys.executable, home, wait=180)
         try:
             with open_window(
-                ROOT / "dist", SAMPLE, Path(folder), IMAGES, preset="fast", review=True, samples=4
+                ROOT / "dist", SAMPLE, Path(folder), IMAGES, CLASSIC, preset="fast", review=True, samples=4
             ) as window:
                 story(window)
         finally:

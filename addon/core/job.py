@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from ..wire.errors import Cancelled, UnoccludeError
@@ -56,6 +59,8 @@ class Job:
     references into Blender's data.
 
     `strayed` is true once another file was opened meanwhile: then the artist decides where the mesh goes.
+    `origin` is the job whose completions are to choose from, where it is not this one itself. `given` is true where the
+    completion was handed in, not imagined by this job.
     `coverage` is how well the mesh in the scene, seen by `camera`, covers the object in the photograph; None until that
     is known.
     """
@@ -74,6 +79,8 @@ class Job:
     camera: str | None = None
     error: UnoccludeError | None = None
     strayed: bool = False
+    origin: Job | None = None
+    given: bool = False
 
     def enter(self, phase: Phase) -> None:
         """Go on to a phase. Raises ValueError where none leads there from the present one."""
@@ -99,9 +106,20 @@ class Job:
         self.enter(Phase.CHOOSING if result is None else Phase.ARRIVED)
         self.imagined, self.result = imagined, result
 
-    def chosen(self, number: int) -> JobSpec:
-        """What to order for the mesh of this completion: the same seed gives the same completions again."""
-        return replace(self.spec, choose=number, to="mesh")
+    @property
+    def gallery(self) -> Job:
+        """The job whose completions are to choose from."""
+        return self.origin or self
+
+    @property
+    def source(self) -> Source:
+        return Source(self.id, self.spec, self.picture)
+
+    def completion(self, number: int | None = None) -> Path:
+        """The file of this completion, by default of the one that went on. Raises ValueError before there is one."""
+        if self.imagined is None:
+            raise ValueError("nothing was imagined yet")
+        return self.imagined.pictures[(self.imagined.chosen or 0) if number is None else number]
 
     def fail(self, error: UnoccludeError) -> None:
         self.enter(Phase.CANCELLED if isinstance(error, Cancelled) else Phase.FAILED)
@@ -142,6 +160,28 @@ class Job:
         steps = [f"Step {event.step} of {event.total}"] if event.total else []
         left = [f"About {duration(event.eta)} left"] if event.eta is not None else []
         return steps + left
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a completion comes from that is to go on: the job that imagined it, that job's spec, and the photograph."""
+
+    job: str
+    spec: JobSpec
+    picture: str
+
+    def to_text(self) -> str:
+        return json.dumps({"job": self.job, "spec": self.spec.to_json(), "picture": self.picture})
+
+    @classmethod
+    def from_text(cls, text: str) -> Source:
+        """Raises ValueError, KeyError or UnoccludeError."""
+        values = json.loads(text)
+        return cls(values["job"], JobSpec.from_json(values["spec"]), values["picture"])
+
+    def going_on(self, **changes: Any) -> JobSpec:
+        """What to order where the completion itself is handed in."""
+        return replace(self.spec, **{"choose": None, "to": "mesh", **changes})
 
 
 def duration(seconds: float) -> str:

@@ -17,6 +17,8 @@ from ..wire.errors import Cancelled, ServerUnavailableError, UnoccludeError
 from ..wire.protocol import Event, JobInfo, JobSpec
 from . import result
 from .camera import PhotographCamera
+from .png import read_mask, write_mask
+from .strokes import Painting, nothing, painted
 
 if TYPE_CHECKING:
     from ..wire.client import Client
@@ -32,16 +34,18 @@ LONGEST_GOODBYE = 12.0
 LISTED = 12
 """Jobs that are shown at most."""
 THUMBNAIL = "completion_00.png"
+VISIBLE_MASK = "visible_mask.png"
 REPORT_IT = "Please report it, with what you did."
 PYZMQ_CURE = "Install the add-on from its zip, which brings pyzmq, or install pyzmq for Blender's Python."
 
 
 @dataclass(frozen=True)
 class Order:
-    """A job to be done. `picture` and `mask` are image files' bytes, `folder` is where the job's artifacts go.
+    """A job to be done. `picture`, `mask` and `completion` are image files' bytes; the artifacts go into `folder`.
 
     `python` is the backend's Python, to start it with where none runs, or the reason why there is none. Without a
-    picture, the job is one that the backend has already.
+    picture, the job is one that the backend has already. `painting` goes over the mask of the prompt. `mask_of` is an
+    earlier job whose mask is to be used.
     """
 
     job: str
@@ -50,6 +54,9 @@ class Order:
     folder: Path
     python: Path | UnoccludeError
     mask: bytes | None = None
+    painting: Painting | None = None
+    completion: bytes | None = None
+    mask_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,7 +205,8 @@ class Link:
         self._news.put(Sending(order.job))
         with Client(self._home, timeout=TIMEOUT, patience=PATIENCE) as client:
             if order.picture is not None:
-                client.submit(order.spec, order.picture, order.mask, order.job)
+                mask = _mask(client, order, order.picture)
+                client.submit(order.spec, order.picture, mask, order.job, order.completion)
             self._follow(client, order.job)
             client.fetch(order.job, order.folder)
         imagined = result.read_imagined(order.folder)
@@ -256,6 +264,20 @@ class Link:
 
         with Client(self._home, timeout=TIMEOUT, patience=0.0) as client:
             client.stop()
+
+
+def _mask(client: Client, order: Order, picture: bytes) -> bytes | None:
+    """What goes with the job as the visible part, None where the prompt alone is to find it."""
+    if order.mask_of:
+        info = client.job(order.mask_of)
+        return client.read(order.mask_of, next(a for a in info.artifacts if a.name == VISIBLE_MASK))
+    if order.painting is None:
+        return order.mask
+    prompt = order.spec.prompt
+    found = nothing(order.painting)
+    if prompt.points or prompt.box is not None:
+        found, _, _ = read_mask(client.segment(picture, prompt, order.spec.profile).mask)
+    return write_mask(painted(found, order.painting), order.painting.size[0])
 
 
 class _Leaving(Exception):  # noqa: N818  (no fault)

@@ -12,7 +12,7 @@ from ..wire.errors import UnoccludeError
 from ..wire.protocol import Prompt
 from .link import with_cure
 from .png import read_mask
-from .silhouette import Rectangle, rectangles
+from .silhouette import Rectangle, Silhouette, rectangles
 
 if TYPE_CHECKING:
     from ..wire.clicks import ClickAnswer, Clicks
@@ -24,6 +24,7 @@ class Mask:
     got ready."""
 
     number: int
+    silhouette: Silhouette = field(default_factory=list)
     rectangles: list[Rectangle] = field(default_factory=list)
     error: UnoccludeError | None = None
 
@@ -79,4 +80,4 @@ def _decoded(answer: ClickAnswer) -> Mask:
         silhouette, width, _ = read_mask(answer.part.mask)
     except Exception as error:
         return Mask(answer.number, error=with_cure(error))
-    return Mask(answer.number, rectangles(silhouette, width))
+    return Mask(answer.number, silhouette, rectangles(silhouette, width))

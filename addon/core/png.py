@@ -1,4 +1,4 @@
-"""Read a mask from a PNG file. Plain Python: some builds of Blender have no numpy, and threads cannot ask Blender.
+"""Masks as PNG files. Plain Python: some builds of Blender have no numpy, and threads cannot ask Blender.
 
 PNG specification: https://www.w3.org/TR/png-3/
 """
@@ -39,6 +39,16 @@ def read_mask(data: bytes) -> tuple[Silhouette, int, int]:
         above = _unfiltered(raw[start], raw[start + 1 : start + 1 + width], above)
         rows.append(_bits(above))
     return rows, width, height
+
+
+def write_mask(rows: Silhouette, width: int) -> bytes:
+    """An 8-bit grey PNG of 0 and 255."""
+    raw = b"".join(b"\x00" + f"{row:0{width}b}"[::-1].encode().translate(_GREY) for row in rows)
+    header = struct.pack(">IIBBBBB", width, len(rows), 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw, 1)), (b"IEND", b""))
+    return _SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
 
 
 def _parts(data: bytes) -> tuple[int, int, bytes]:
@@ -89,6 +99,7 @@ def _paeth(left: int, up: int, corner: int) -> int:
 
 
 _ANY = bytes(255 if value else 0 for value in range(256))
+_GREY = bytes(255 if value == ord("1") else 0 for value in range(256))
 _ABOVE_127 = bytes(ord("1") if value > 127 else ord("0") for value in range(256))
 
 

@@ -17,11 +17,13 @@ from .silhouette import Rectangle, Silhouette, draw, intersection_over_union, re
 class Imagined:
     """The whole object as it was imagined.
 
-    pictures: the completions' files. chosen: which of them went on, or would. outline: the pixels of the photograph
-    that the object covers, by majority of the completions; size: the photograph's width and height.
+    pictures: the completions' files. views: the files of the object seen from all sides, none before they were drawn.
+    chosen: which completion went on, or would. outline: the pixels of the photograph that the object covers, by
+    majority of the completions; size: the photograph's width and height.
     """
 
     pictures: tuple[Path, ...]
+    views: tuple[Path, ...]
     chosen: int | None
     outline: Silhouette
     size: tuple[int, int]
@@ -41,6 +43,7 @@ def read_imagined(folder: Path) -> Imagined:
     outline, width, height = read_mask((folder / "amodal_mask.png").read_bytes())
     return Imagined(
         tuple(sorted(folder.glob("completion_*.png"))),
+        tuple(sorted(folder.glob("views/*.png"))),
         _report(folder).get("scores", {}).get("chosen"),
         outline,
         (width, height),

@@ -17,7 +17,7 @@ BUDGET = 0.01
 
 
 class Session:
-    """Belongs to the main thread. One job at a time; `backend_runs` is None while nobody has looked.
+    """Belongs to the main thread. One job at a time, others wait; `backend_runs` is None while nobody has looked.
 
     One link follows the job, the other one answers questions meanwhile.
     """
@@ -29,7 +29,21 @@ class Session:
         self.job: Job | None = None
         self.backend_runs: bool | None = None
         self.backend_error: UnoccludeError | None = None
+        self.waiting: list[tuple[Job, Order]] = []
+        """The next ones, in their order."""
+        self.failed: list[Job] = []
+        """Those that went wrong before another one took their place."""
         self._questions = 0
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The present one and those that wait."""
+        return [*([self.job] if self.job else []), *(job for job, _ in self.waiting)]
+
+    @property
+    def gallery(self) -> Job | None:
+        """The job whose completions are on show, if any."""
+        return self.job and self.job.gallery
 
     @property
     def busy(self) -> bool:
@@ -42,21 +56,32 @@ class Session:
 
     @property
     def expects_news(self) -> bool:
-        return (self.busy and not self.waits_for_artist) or self._questions > 0
+        return (self.busy and not self.waits_for_artist) or self._questions > 0 or self._may_go_on
 
-    def reconstruct(
-        self,
-        job: Job,
-        picture: bytes | None,
-        folder: Path,
-        python: Path | UnoccludeError,
-        mask: bytes | None = None,
-    ) -> None:
-        """Hand the job in, see `Order`. Raises ValueError while another one is under way."""
+    def reconstruct(self, job: Job, order: Order) -> None:
+        """Hand the job in; while another one is under way, it waits for its turn."""
         if self.busy:
-            raise ValueError("one job at a time")
+            self.waiting.append((job, order))
+        else:
+            self._begin(job, order)
+
+    def take_back(self, job: str) -> None:
+        """Forget a job that waits."""
+        self.waiting = [(waiting, order) for waiting, order in self.waiting if waiting.id != job]
+
+    def _begin(self, job: Job, order: Order) -> None:
         self.job = job
-        self._link.do(Order(job.id, job.spec, picture, folder, python, mask))
+        self._link.do(order)
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether the next one may begin: nobody has to look at what the last one brought."""
+        return bool(self.waiting) and not self.busy and (self.job is None or self.job.phase is not Phase.CHOOSING)
+
+    def _go_on(self) -> None:
+        if self.job is not None and self.job.phase is Phase.FAILED:
+            self.failed.append(self.job)
+        self._begin(*self.waiting.pop(0))
 
     def cancel(self) -> None:
         if self.job is not None and self.job.cancellable:
@@ -68,6 +93,7 @@ class Session:
         if not self.busy or self.waits_for_artist:
             self.job = None
         self.backend_error = None
+        self.failed.clear()
 
     def compare(self, camera: PhotographCamera) -> None:
         """Find out how well the mesh that was placed covers the photograph, seen by this camera."""
@@ -105,6 +131,9 @@ class Session:
             changed = True
             if time.monotonic() >= deadline:
                 break
+        if self._may_go_on and self._questions == 0:
+            self._go_on()
+            changed = True
         return changed
 
     def close(self) -> None:

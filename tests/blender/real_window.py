@@ -9,13 +9,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image as Picture
 from real_blenders import HERE, execute
 
-MISSING = [tool for tool in ("blender", "Xvfb", "xdotool", "import") if shutil.which(tool) is None]
+MISSING = [tool for tool in ("Xvfb", "xdotool", "import") if shutil.which(tool) is None]
 PATIENCE = 180
 """Seconds: software rendering on a busy machine is slow."""
 
@@ -127,23 +129,56 @@ class Window:
         subprocess.run(["xdotool", *arguments], env=self._environment, check=True)
 
 
+@dataclass(frozen=True)
+class Program:
+    """A Blender with a window. `extension`: it takes the extension, not the classic add-on."""
+
+    command: tuple[str, ...]
+    extension: bool
+
+    def run(self, *arguments: object) -> None:
+        done = execute([*self.command, *map(str, arguments)])
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def programs() -> list[object]:
+    """As parameters of a fixture; one that is not here is skipped, saying how to get it."""
+    host, chroot = shutil.which("blender"), Path(os.environ.get("UNOCCLUDE_CHROOT") or "/nowhere")
+    inside = (chroot / "usr/bin/blender").exists() and os.path.samefile("/tmp", chroot / "tmp")
+    absent = pytest.mark.skip("no `blender` here: apt-get install blender")
+    nowhere = pytest.mark.skip("UNOCCLUDE_CHROOT names no newer Debian with Blender, see blender_chroot.sh")
+    return [
+        pytest.param(Program((host or "",), False), id="classic", marks=[] if host else absent),
+        pytest.param(
+            Program(("chroot", str(chroot), "/usr/bin/blender"), True), id="extension", marks=[] if inside else nowhere
+        ),
+    ]
+
+
 @contextmanager
-def open_window(dist: Path, picture: Path, folder: Path, screenshots: Path, **settings: object) -> Iterator[Window]:
+def open_window(
+    dist: Path, picture: Path, folder: Path, screenshots: Path, program: Program, **settings: object
+) -> Iterator[Window]:
     """The add-on from `dist` is installed and the picture is open, with these settings of the scene; nothing else has
-    been done. `folder` is for what this needs."""
-    blender = shutil.which("blender")
-    assert blender is not None
-    settled = execute([blender, "-b", "--factory-startup", "--python", str(HERE / "inside/settle.py"), "--", str(dist)])
-    assert settled.returncode == 0, settled.stdout + settled.stderr
+    been done. `folder` is for what this needs, and has to lie in /tmp, which is all that a chroot shares."""
+    scripts = shutil.copytree(HERE / "inside", folder / "inside")
+    packages = shutil.copytree(dist, folder / "dist")
+    if program.extension:
+        (package,) = [path for path in packages.glob("unocclude-*.zip") if "classic" not in path.name]
+        program.run("--command", "extension", "install-file", "--repo", "user_default", "--enable", package)
+        program.run("-b", "--python-exit-code", "1", "--python", scripts / "settle.py")
+    else:
+        settle = ("--python-exit-code", "1", "--python", scripts / "settle.py", "--", packages)
+        program.run("-b", "--factory-startup", *settle)
     told = folder / "told"
-    script = [str(HERE / "inside/window.py"), "--", str(picture), str(told), json.dumps(settings)]
+    script = [str(scripts / "window.py"), "--", str(picture), str(told), json.dumps(settings)]
     with _display() as display, (folder / "blender.log").open("w") as log:
         process = subprocess.Popen(
-            [blender, "--window-geometry", "0", "0", "1600", "900", "--python", *script],
+            [*program.command, "--window-geometry", "0", "0", "1600", "900", "--python", *script],
             env={
                 **os.environ,
                 "DISPLAY": display,
-                "PYTHONPATH": str(HERE / "inside"),
+                "PYTHONPATH": str(scripts),
                 "LIBGL_ALWAYS_SOFTWARE": "1",
             },
             stdout=log,

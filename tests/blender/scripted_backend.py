@@ -19,8 +19,8 @@ from unocclude.protocol import STAGES, JobSpec, Prompt
 from unocclude.server.segmenter import Ask
 
 QUICK, STEADY, ENDLESS, FAILING, LARGE = 0, 1, 2, 3, 4
-STEPS = {QUICK: 2, STEADY: 8, ENDLESS: 3000, FAILING: 1, LARGE: 8}
-"""In each of the four stages."""
+STEPS = {STEADY: 8, ENDLESS: 3000, FAILING: 1, LARGE: 8}
+"""In each of the four stages; 2 with any other seed."""
 RADIUS = 5
 """Pixels around a point that belong to its mask."""
 PAUSE = 0.1
@@ -36,21 +36,30 @@ def run_job(
     kept: Path,
     progress: Progress,
 ) -> None:
-    """Leaves the picture as it came, a box that is 0.2 wide, 0.4 deep and 0.8 high, and how a camera sees it."""
+    """Leaves the pictures as they came, a box that is 0.2 wide, 0.4 deep and 0.8 high, and how a camera sees it."""
     for name, file in (("received", image), ("received_mask", mask), ("received_completion", completion)):
         if file is not None:
             (folder / name).write_bytes(file)
+    steps = STEPS.get(spec.seed, 2)
     for stage in STAGES[: STAGES.index(spec.to) + 1]:
-        for step in range(STEPS[spec.seed]):
+        for step in range(steps):
             time.sleep(PAUSE)
-            progress(stage, step + 1, STEPS[spec.seed], _disc(step / STEPS[spec.seed]))
+            progress(stage, step + 1, steps, _disc(step / steps))
     if spec.seed == FAILING:
         raise InputError("There is nothing at the point.", "Click on the object.")
-    photograph(folder, *Picture.open(io.BytesIO(image)).size, spec)
-    for number in range(spec.samples):
-        completion = np.dstack([_disc((number + 1) / spec.samples), np.full((128, 128), 255, np.uint8)])
-        Picture.fromarray(completion).save(folder / f"completion_{number:02d}.png")
+    width, height = Picture.open(io.BytesIO(image)).size
+    photograph(folder, width, height, spec)
+    seen = embed(image, spec.profile)(spec.prompt)[0] if mask is None else np.asarray(Picture.open(io.BytesIO(mask)))
+    Picture.fromarray(((seen > 0) * 255).astype(np.uint8)).convert("L").save(folder / "visible_mask.png")
+    if completion is not None:
+        (folder / "completion_00.png").write_bytes(completion)
+    for number in range(spec.samples if completion is None else 0):
+        imagined = np.dstack([_disc((number + 1) / spec.samples), np.full((128, 128), 255, np.uint8)])
+        Picture.fromarray(imagined).save(folder / f"completion_{number:02d}.png")
     if spec.to == "mesh":
+        (folder / "views").mkdir()
+        for number in range(16):
+            Picture.fromarray(_disc((number + 1) / 16)).save(folder / "views" / f"{number:03d}.png")
         (ball() if spec.seed == LARGE else box()).export(folder / "mesh.glb")
 
 

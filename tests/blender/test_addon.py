@@ -61,6 +61,14 @@ def test_choosing_a_completion(run: Callable, dist: Path, backend: Path) -> None
     run("choosing.py", dist)
 
 
+def test_painting_on_the_mask(run: Callable, dist: Path, backend: Path) -> None:
+    run("brushing.py", dist)
+
+
+def test_several_jobs_wait_for_their_turn(run: Callable, dist: Path, backend: Path) -> None:
+    run("queueing.py", dist)
+
+
 def test_errors_with_their_cures(run: Callable, dist: Path, backend: Path) -> None:
     run("cures.py", dist)
 

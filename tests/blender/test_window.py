@@ -12,20 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 from real_blenders import ROOT
-from real_window import MISSING, Window, open_window
+from real_window import MISSING, Window, open_window, programs
 from scripted_backend import STEADY
 
 pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"no {', '.join(MISSING)} here: apt-get install blender xvfb xdotool imagemagick"
+    bool(MISSING), reason=f"no {', '.join(MISSING)} here: apt-get install xvfb xdotool imagemagick"
 )
 WIDTH, HEIGHT = 96, 64
 
 
-@pytest.fixture
-def window(user: Path, backend: Path, dist: Path, tmp_path: Path) -> Iterator[Window]:
+@pytest.fixture(params=programs())
+def window(request: pytest.FixtureRequest, user: Path, backend: Path, dist: Path, tmp_path: Path) -> Iterator[Window]:
     picture = tmp_path / "mug.png"
     _draw_scene().save(picture)
-    with open_window(dist, picture, tmp_path, ROOT / "test-artifacts" / "window", seed=STEADY) as hand:
+    screenshots = ROOT / "test-artifacts" / "window" / request.node.callspec.id
+    with open_window(dist, picture, tmp_path, screenshots, request.param, seed=STEADY) as hand:
         yield hand
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from addon.wire.errors import Cancelled, InputError
 from addon.wire.protocol import Event, JobSpec
 
-from addon.core.job import Job, Phase, duration
+from addon.core.job import Job, Phase, Source, duration
 from addon.core.link import BackendState, Delivered, Failed, Jobs, News, Order, Sending, Starting
 from addon.core.session import Session
 
@@ -20,6 +21,10 @@ def job(**spec: object) -> Job:
 
 def event(state: str, stage: str | None = None, step: int = 0, total: int = 0, **more: object) -> Event:
     return Event("a" * 32, 1, 0.0, state, stage, step, total, **more)
+
+
+def order(one: Job, picture: bytes | None = b"png") -> Order:
+    return Order(one.id, one.spec, picture, Path("folder"), Path("python"))
 
 
 class ScriptedLink:
@@ -63,7 +68,7 @@ def session(link: ScriptedLink, desk: ScriptedLink) -> Session:
 
 def test_the_usual_way(session: Session, link: ScriptedLink) -> None:
     one = job()
-    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    session.reconstruct(one, order(one))
     link.script = [Starting(one.id), Sending(one.id), event("queued"), event("running", "views", 4, 16)]
     assert session.take_news()
     assert (one.phase, one.headline) == (Phase.RUNNING, "Drawing it from all sides")
@@ -76,15 +81,35 @@ def test_the_usual_way(session: Session, link: ScriptedLink) -> None:
     assert not session.take_news()
 
 
-def test_one_job_at_a_time(session: Session) -> None:
-    session.reconstruct(job(), b"png", Path("folder"), Path("python"))
-    with pytest.raises(ValueError, match="one job"):
-        session.reconstruct(job(), b"png", Path("folder"), Path("python"))
+def test_jobs_wait_for_their_turn(session: Session, link: ScriptedLink) -> None:
+    one, two, three = (replace(job(), id=letter * 32) for letter in "abc")
+    for each in (one, two, three):
+        session.reconstruct(each, order(each))
+    assert session.jobs == [one, two, three]
+    assert [asked.job for asked in link.asked] == [one.id]
+    session.take_back(two.id)
+    link.script = [Failed(one.id, InputError("No."))]
+    session.take_news()
+    assert session.job is three
+    assert session.failed == [one], "what went wrong is still told"
+    assert [asked.job for asked in link.asked] == [one.id, three.id]
+
+
+def test_a_choice_holds_up_those_that_wait(session: Session, link: ScriptedLink) -> None:
+    one, two, chosen = (replace(job(), id=letter * 32) for letter in "abc")
+    session.reconstruct(one, order(one))
+    session.reconstruct(two, order(two))
+    link.script = [event("running"), event("done"), Delivered(one.id, "imagined", None)]
+    session.take_news()
+    assert session.job is one
+    assert not session.expects_news, "a timer would run for nothing"
+    session.reconstruct(chosen, order(chosen))
+    assert session.job is chosen
 
 
 def test_cancel_is_not_taken_back_by_late_progress(session: Session, link: ScriptedLink) -> None:
     one = job()
-    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    session.reconstruct(one, order(one))
     session.cancel()
     assert link.asked[-1] == ("cancel", one.id)
     link.script = [Sending(one.id), event("running", "segment", 1, 2)]
@@ -98,7 +123,7 @@ def test_cancel_is_not_taken_back_by_late_progress(session: Session, link: Scrip
 
 def test_cancel_too_late_still_delivers(session: Session, link: ScriptedLink) -> None:
     one = job()
-    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    session.reconstruct(one, order(one))
     link.script = [event("running")]
     session.take_news()
     session.cancel()
@@ -107,19 +132,24 @@ def test_cancel_too_late_still_delivers(session: Session, link: ScriptedLink) ->
     assert one.phase is Phase.ARRIVED
 
 
-def test_a_choice_ends_the_job_and_keeps_the_seed(session: Session, link: ScriptedLink) -> None:
+def test_a_choice_ends_the_job(session: Session, link: ScriptedLink) -> None:
     one = job(to="complete", seed=7)
-    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    session.reconstruct(one, order(one))
     link.script = [event("running"), event("done"), Delivered(one.id, "imagined", None)]
     session.take_news()
     assert one.phase is Phase.CHOOSING
     assert not session.busy
-    assert one.chosen(2) == JobSpec(to="mesh", seed=7, choose=2)
+
+
+def test_a_completion_that_is_handed_in_leaves_nothing_to_choose() -> None:
+    source = Source.from_text(job(to="complete", seed=7, choose=2).source.to_text())
+    assert source == Source("a" * 32, JobSpec(to="complete", seed=7, choose=2), "cup.png")
+    assert source.going_on(preset="fast") == JobSpec(to="mesh", seed=7, preset="fast")
 
 
 def test_a_job_that_was_done_long_before(session: Session, link: ScriptedLink) -> None:
     one = job()
-    session.reconstruct(one, None, Path("folder"), Path("python"))
+    session.reconstruct(one, order(one, picture=None))
     link.script = [Sending(one.id), Delivered(one.id, "imagined", "result")]
     session.take_news()
     assert one.phase is Phase.ARRIVED
@@ -127,7 +157,7 @@ def test_a_job_that_was_done_long_before(session: Session, link: ScriptedLink) -
 
 def test_an_error_ends_the_job_and_can_be_dismissed(session: Session, link: ScriptedLink) -> None:
     one = job()
-    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    session.reconstruct(one, order(one))
     session.dismiss()
     assert session.job is one, "a running job cannot be dismissed"
     link.script = [Failed(one.id, InputError("No.", "Do this."))]
@@ -139,7 +169,7 @@ def test_an_error_ends_the_job_and_can_be_dismissed(session: Session, link: Scri
 
 def test_news_of_another_job_is_ignored(session: Session, link: ScriptedLink) -> None:
     one = job()
-    session.reconstruct(one, b"png", Path("folder"), Path("python"))
+    session.reconstruct(one, order(one))
     link.script = [Failed("b" * 32, InputError("No."))]
     session.take_news()
     assert one.phase is Phase.SENDING

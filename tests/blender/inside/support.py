@@ -47,7 +47,9 @@ def pump(until: Callable[[], bool], seconds: float = 60) -> None:
     jobs = part("jobs")
     deadline = time.monotonic() + seconds
     while not until():
-        assert time.monotonic() < deadline, f"waited {seconds} s for nothing, job: {jobs.session.job}"
+        assert time.monotonic() < deadline, (
+            f"waited {seconds} s for nothing: {phase()}, {getattr(jobs.session.job, 'error', None)}"
+        )
         jobs.tick()
         time.sleep(0.02)
 
