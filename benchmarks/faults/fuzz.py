@@ -102,19 +102,20 @@ class Fuzzer:
         header: dict[str, Any] = {"v": 1, "type": kind}
         header |= {name: GOOD.get(name) for name in SHAPES[group][kind].fields}
         for _ in range(rng.choice((0, 1, 1, 2, 3))):
-            self._spoil(header)
+            self.spoil(header)
         data = bytearray(json.dumps(header).encode())
         if rng.random() < 0.3:
             self._garble(data)
         blobs = rng.randint(*SHAPES[group][kind].blobs) if rng.random() < 0.8 else rng.randrange(6)
         return [bytes(data), *(rng.randbytes(rng.randrange(40)) for _ in range(blobs))]
 
-    def _spoil(self, values: dict[str, Any]) -> None:
+    def spoil(self, values: dict[str, Any]) -> None:
+        """Make something wrong in these fields."""
         rng = self.random
         name = rng.choice(list(values))
         if isinstance(values[name], dict) and values[name] and rng.random() < 0.7:
             values[name] = dict(values[name])
-            self._spoil(values[name])
+            self.spoil(values[name])
         elif rng.random() < 0.15:
             del values[name]
             values.setdefault("type", "ping")
@@ -173,7 +174,9 @@ def fuzz_broker(count: int, seed: int) -> Counter[str]:
                 while answer is None or answer.type == "event":
                     assert socket.poll(60_000), frames
                     answer = decode(socket.recv_multipart(), ANSWERS)
-                outcome[answer.type if answer.type != "error" else f"error {answer.fields['code']}"] += 1
+                code = answer.fields.get("code")
+                assert code not in ("internal", "storage"), (frames, answer.fields["message"])
+                outcome[answer.type if code is None else f"error {code}"] += 1
                 if number == count // 5:
                     outcome["KiB after a fifth"] = memory(backend.process.pid)
         outcome["KiB at the end"] = memory(backend.process.pid)
