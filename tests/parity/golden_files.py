@@ -20,14 +20,12 @@ from unocclude.models.autoencoder import AutoencoderConfig
 from unocclude.models.image_encoder import ImageEncoderConfig
 from unocclude.models.pix2gestalt import Pix2GestaltConfig
 from unocclude.models.samplers import Noise
-from unocclude.models.schedule import ScheduleConfig
 from unocclude.models.syncdreamer import SyncDreamerConfig
 from unocclude.models.unet import UNetConfig
 from unocclude.models.volumes import VolumeConfig
 
 ANYTHING = re.compile(".*")
 """Accepts all tensors of a checkpoint that are not used."""
-STABLE_DIFFUSION = ScheduleConfig("scaled_linear", "epsilon")
 
 NETWORKS = 1e-4
 """Of the largest expected value: UNets, autoencoders, volumes, depth attention."""
@@ -92,7 +90,7 @@ def pix2gestalt_config(golden: Golden) -> Pix2GestaltConfig:
             embedding=clip["embed_dim"],
             antialias=False,
         ),
-        schedule=STABLE_DIFFUSION,
+        schedule=Pix2GestaltConfig.official().schedule,
         projection_bias=True,
     )
 
@@ -120,8 +118,10 @@ def syncdreamer_config(golden: Golden, state: dict[str, Tensor]) -> SyncDreamerC
         image_encoder=ImageEncoderConfig(
             224, patch, config["clip_w"], config["clip_l"], config["clip_w"] // 64, joined - 4, antialias=False
         ),
-        schedule=STABLE_DIFFUSION,
-        volumes=VolumeConfig(32, 32, 48, view_width, volume_widths, volume_widths, time_width, pixel_centre=0.0),
+        schedule=SyncDreamerConfig.official().schedule,
+        volumes=VolumeConfig(
+            32, 32, 48, view_width, volume_widths, volume_widths, time_width, pixel_centre=0.0, cameras_in_weights=True
+        ),
         condition_dropout=0.05,
     )
 

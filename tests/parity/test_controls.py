@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from golden_files import NETWORKS, Golden, to_pictures, within
+from torch import Tensor
 from unocclude.cameras import AZIMUTHS, TARGET_ELEVATION, target_cameras, world_to_camera
 from unocclude.models.image_encoder import ImageEncoder
 from unocclude.models.pix2gestalt import CompletionCondition, Pix2Gestalt
@@ -76,7 +77,7 @@ def test_antialiased_image_encoder(completion: Pix2Gestalt, pix2gestalt_golden: 
 def test_step_list_without_its_quirks(mistake: str, completion: Pix2Gestalt, pix2gestalt_golden: Golden) -> None:
     drawn: list[tuple[int, ...]] = []
 
-    def noise(shape: tuple[int, ...]) -> torch.Tensor:
+    def noise(shape: tuple[int, ...]) -> Tensor:
         drawn.append(shape)
         return torch.zeros(shape)
 
@@ -89,18 +90,22 @@ def test_step_list_without_its_quirks(mistake: str, completion: Pix2Gestalt, pix
 
 
 def test_volume_read_half_a_pixel_off(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
-    shifted = Volumes(replace(synthesis.config.volumes, pixel_centre=0.5), target_cameras())
+    shifted = Volumes(replace(synthesis.config.volumes, pixel_centre=0.5), as_tensor(target_cameras()))
     assert_other_geometry(shifted, synthesis, syncdreamer_golden)
 
 
 def test_cameras_that_turn_the_other_way(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
     poses = np.stack([world_to_camera(-azimuth, TARGET_ELEVATION) for azimuth in AZIMUTHS])
-    assert_other_geometry(Volumes(synthesis.config.volumes, poses), synthesis, syncdreamer_golden)
+    assert_other_geometry(Volumes(synthesis.config.volumes, as_tensor(poses)), synthesis, syncdreamer_golden)
+
+
+def as_tensor(poses: np.ndarray) -> Tensor:
+    return torch.from_numpy(poses).float()
 
 
 def assert_other_geometry(wrong: Volumes, right: SyncDreamer, golden: Golden) -> None:
     stored = golden.tensors("volumes_official_geometry")
-    wrong.load_state_dict(right.volumes.state_dict())
+    wrong.load_state_dict(right.volumes.state_dict() | dict(wrong.named_buffers()))
     time, viewpoints = stored["t_embed"], stored["v_embed"]
     spatial = wrong.spatial(stored["x"], time, viewpoints)
     assert not within(spatial[..., ::2, ::2, ::2], stored["spatial_volume.s2"], BLATANT)

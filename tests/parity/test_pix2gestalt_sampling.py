@@ -9,7 +9,6 @@ import torch
 from golden_files import (
     IMAGE_ENCODER,
     NETWORKS,
-    STABLE_DIFFUSION,
     STORED_AS_HALF,
     TABLES,
     TRAJECTORY,
@@ -20,28 +19,30 @@ from golden_files import (
 )
 from torch import Tensor
 from unocclude.errors import InputError
-from unocclude.models.pix2gestalt import CompletionCondition, Pix2Gestalt
+from unocclude.models.pix2gestalt import CompletionCondition, Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.samplers import DDIM, ddim_timesteps
 from unocclude.models.schedule import NoiseSchedule, betas
+
+SCHEDULE = Pix2GestaltConfig.official().schedule
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
 def test_schedule(pix2gestalt_golden: Golden) -> None:
     stored = pix2gestalt_golden.tensors("ddim")
-    assert (betas(STABLE_DIFFUSION).float() - stored["betas"]).abs().max() < TABLES
-    assert torch.equal(NoiseSchedule(STABLE_DIFFUSION).alphas_cumprod, stored["alphas_cumprod"])
+    assert (betas(SCHEDULE).float() - stored["betas"]).abs().max() < TABLES
+    assert torch.equal(NoiseSchedule(SCHEDULE).alphas_cumprod, stored["alphas_cumprod"])
 
 
 def test_step_lists(pix2gestalt_golden: Golden) -> None:
-    schedule, tables = NoiseSchedule(STABLE_DIFFUSION), pix2gestalt_golden.json("ddim_schedules")
+    schedule, tables = NoiseSchedule(SCHEDULE), pix2gestalt_golden.json("ddim_schedules")
     for steps, expected in tables["schedules"].items():
         assert list(ddim_timesteps(int(steps))) == expected["ddim_timesteps_all"]
         assert list(DDIM.pix2gestalt(schedule, int(steps)).timesteps) == expected["visited_timesteps"]
 
 
 def test_every_step_count_either_works_as_listed_or_is_refused(pix2gestalt_golden: Golden) -> None:
-    schedule, tables = NoiseSchedule(STABLE_DIFFUSION), pix2gestalt_golden.json("ddim_schedules")
+    schedule, tables = NoiseSchedule(SCHEDULE), pix2gestalt_golden.json("ddim_schedules")
     for steps, visited in tables["n_visited_by_S"].items():
         assert len(DDIM.pix2gestalt(schedule, int(steps)).timesteps) == visited
     for steps in (-1, 0, *tables["crashing_S"], 1001):

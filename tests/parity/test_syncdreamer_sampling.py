@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden_files import STABLE_DIFFUSION, TABLES, Golden, cases, replay, within
+from golden_files import TABLES, Golden, cases, replay, within
 from torch import Tensor
 from unocclude.models.samplers import DDIM
 from unocclude.models.schedule import NoiseSchedule
-from unocclude.models.syncdreamer import InputCondition, SyncDreamer
+from unocclude.models.syncdreamer import InputCondition, SyncDreamer, SyncDreamerConfig
 
 STATES = 5e-4
 SCALE = 0.18215
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("no_gradients")
 def test_step_tables(syncdreamer_golden: Golden) -> None:
     stored = syncdreamer_golden.tensors("ddim_tables")
     for steps in cases(stored, ".timesteps"):
-        sampler = DDIM.syncdreamer(NoiseSchedule(STABLE_DIFFUSION), int(steps))
+        sampler = DDIM.syncdreamer(NoiseSchedule(SyncDreamerConfig.official().schedule), int(steps))
         compare_tables(sampler, stored, f"{steps}.")
         assert (sampler.directions.flip(0) - stored[f"{steps}.dir_coef"]).abs().max() < TABLES
 

@@ -10,16 +10,13 @@ from unocclude.models import checkpoints
 from unocclude.models.syncdreamer import InputCondition, SyncDreamer
 
 LOSS = 1e-5
-TYPICAL, LARGEST = 1e-3, 1e-2
-"""Relative errors of gradient norms; the golden values themselves are no nearer to the truth.
+GRADIENTS = 1e-5
+"""Absolute, of single values and of norms, as for pix2gestalt.
 
-The depth attention ends in ReLUs, and an activation within rounding of zero (a handful among millions) lets its
-gradient pass in one float32 run and not in another. Against the same step in float64 the golden norms are off by 2e-4
-(median) and 6e-3 (largest), ours by 1e-5 and 8e-4; moving one activation from -9e-6 over zero takes the errors around
-it from 5e-3 to 1e-5. So nothing tighter would hold for another set of golden values.
+The depth attention ends in ReLUs, and an activation within rounding of zero lets its gradient pass in one run and not
+in another. So this holds only with the reference's very geometry and noise schedule, bit for bit; with cameras that are
+more exact a dozen norms are off by up to 3e-5.
 """
-NOTHING = 1e-6
-"""Norms below are rounding: such parameters precede a normalisation, which takes their effect away."""
 SCALE = 0.18215
 
 
@@ -42,14 +39,10 @@ def test_training_step(case: str, synthesis: SyncDreamer, syncdreamer_golden: Go
     trained = {s.key: named[n] for n, s in checkpoints.syncdreamer_sources(synthesis).items() if s.key in norms}
     assert trained.keys() == norms.keys()
     gradients = dict(zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True))
-    errors = torch.tensor(
-        [abs(gradients[key].norm().item() - norm) / norm for key, norm in norms.items() if norm > NOTHING]
-    )
-    assert errors.median() < TYPICAL
-    assert errors.max() < LARGEST
-    assert all(gradients[key].norm() < 2 * NOTHING for key, norm in norms.items() if norm <= NOTHING)
+    for key, norm in norms.items():
+        assert abs(gradients[key].norm().item() - norm) < GRADIENTS, key
     prefix = f"{case}.grad."
     compared = [key for key in stored if key.startswith(prefix)]
     assert compared
     for key in compared:
-        assert within(gradients[key.removeprefix(prefix)], stored[key], LARGEST), key
+        assert (gradients[key.removeprefix(prefix)] - stored[key]).abs().max() < GRADIENTS, key

@@ -15,6 +15,8 @@ from unocclude.models.syncdreamer import SyncDreamer
 from unocclude.models.volumes import VolumeConfig, Volumes, volume_vertices
 
 GEOMETRY = 1e-5
+PLACES = 1e-7
+"""Their last digit. Computed in double precision they differ by several times as much."""
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -41,14 +43,14 @@ def test_networks(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
 def test_official_geometry(synthesis: SyncDreamer, syncdreamer_golden: Golden) -> None:
     stored = syncdreamer_golden.tensors("volumes_official_geometry")
     volumes = synthesis.volumes
-    vertices = torch.from_numpy(volume_vertices(32)).permute(3, 0, 1, 2).unsqueeze(0)
-    assert within(thinned(vertices, 4), stored["verts.s4"].double(), GEOMETRY)
+    vertices = volume_vertices(32).permute(3, 0, 1, 2).unsqueeze(0)
+    assert within(thinned(vertices, 4), stored["verts.s4"], GEOMETRY)
     for view in (0, 6):
         grid = volumes.view_grid[view, ::4, ::4, ::4].unsqueeze(0)
-        assert within(grid, stored[f"warp_coords.{view}.s4"], GEOMETRY)
+        assert within(grid, stored[f"warp_coords.{view}.s4"], PLACES)
     chosen = stored["target_index"][0]
     points = volumes.frustum_grid[chosen].permute(0, 4, 1, 2, 3) * 0.5
-    assert within(points[:, :, ::8, ::4, ::4], stored["frustum_xyz.s"], GEOMETRY)
+    assert within(points[:, :, ::8, ::4, ::4], stored["frustum_xyz.s"], PLACES)
     poses = torch.from_numpy(target_cameras()).float()[chosen]
     depth = torch.einsum("vj,vjdyx->vdyx", poses[:, 2, :3], points) + poses[:, 2, 3, None, None, None]
     assert within(depth[:, None, :, ::16, ::16], stored["frustum_depth.s"], GEOMETRY)
@@ -82,14 +84,14 @@ def small_volumes(golden: Golden, stored: dict[str, Tensor]) -> Volumes:
         vertices=config["V"],
         frustum_side=config["img"] // 8,
         frustum_depth=config["D"],
-        view_width=16,
+        view_width=len(stored["w.spatial_volume.target_encoder.init_conv.bias"]),
         spatial_widths=tuple(config["sdims"]),
         frustum_widths=tuple(config["vd"]),
         time_width=config["time_dim"],
         pixel_centre=0.0,
         picture_size=config["img"],
     )
-    volumes = Volumes(sizes, target_cameras()[config["view_ids"]])
+    volumes = Volumes(sizes, torch.from_numpy(target_cameras()[config["view_ids"]]).float())
     sources = {
         name: checkpoints.Source(f"w.spatial_volume.{volumes_name(name, len(sizes.spatial_widths))}")
         for name in volumes.state_dict()

@@ -169,13 +169,13 @@ def load(
     used = {source.key for source in sources.values()} | fixed.keys()
     missing = sorted(used - state.keys())
     unexpected = sorted(key for key in state.keys() - used if not unused.fullmatch(key))
-    converted = {n: s.convert(state[s.key]) for n, s in sources.items() if s.key in state}
-    misshapen = sorted(
+    odd = sorted(key for key in fixed.keys() & state.keys() if not _agree(state[key], fixed[key]))
+    converted = {n: s.convert(state[s.key]) for n, s in sources.items() if s.key in state and s.key not in odd}
+    misshapen = odd + sorted(
         f"{sources[name].key} {tuple(state[sources[name].key].shape)}"
         for name, tensor in converted.items()
         if tensor.shape != parameters[name].shape
     )
-    misshapen += sorted(key for key in fixed.keys() & state.keys() if not _agree(state[key], fixed[key]))
     if missing or unexpected or misshapen:
         raise CheckpointMismatchError(missing, unexpected, misshapen)
     for name, tensor in converted.items():
@@ -198,7 +198,13 @@ def pix2gestalt_sources(module: Pix2Gestalt) -> dict[str, Source]:
 def syncdreamer_sources(module: SyncDreamer) -> dict[str, Source]:
     """By our parameter names."""
     levels = len(module.config.volumes.spatial_widths)
-    volumes = {name: Source(f"spatial_volume.{volumes_name(name, levels)}") for name in module.volumes.state_dict()}
+    geometry = {"view_grid": module.volumes.grid_of_views, "frustum_grid": module.volumes.grid_of_frustums}
+    volumes = {
+        name: Source("poses", geometry[name])
+        if name in geometry
+        else Source(f"spatial_volume.{volumes_name(name, levels)}")
+        for name in module.volumes.state_dict()
+    }
     time = {name: Source(f"time_embed.{name}") for name in module.time_embedding.state_dict()}
     image_encoder = image_encoder_sources(module.image_encoder, "clip_image_encoder.model.visual.")
     return {

@@ -35,7 +35,9 @@ PIX2GESTALT = OfficialNetwork(
 )
 CLIP = OfficialNetwork(lambda: Clip(ClipConfig.official()), load_clip)
 SYNCDREAMER = OfficialNetwork(
-    lambda: SyncDreamer(SyncDreamerConfig.official()), load_syncdreamer, single=("autoencoder.",)
+    lambda: SyncDreamer(SyncDreamerConfig.official()),
+    load_syncdreamer,
+    single=("autoencoder.", "volumes.view_grid", "volumes.frustum_grid"),
 )
 
 

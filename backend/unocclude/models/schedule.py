@@ -18,10 +18,12 @@ class ScheduleConfig:
     `cosine`: Nichol & Dhariwal, arXiv 2102.09672, eq. 17, betas capped at 0.999.
     `epsilon`: the network predicts the noise. `v_prediction`: Salimans & Ho, arXiv 2202.00512,
     v = sqrt(a) * noise - sqrt(1 - a) * x0.
+    `precision`: of the arithmetic behind the tables, which are stored in single in any case.
     """
 
     betas: Literal["scaled_linear", "cosine"] = "cosine"
     prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
+    precision: Literal["double", "single"] = "double"
 
 
 class NoiseSchedule(nn.Module):
@@ -88,9 +90,10 @@ class NoiseSchedule(nn.Module):
 
 
 def betas(config: ScheduleConfig) -> Tensor:
-    """(1000,) float64 variances of the single steps."""
+    """(1000,) variances of the single steps."""
+    dtype = torch.float64 if config.precision == "double" else torch.float32
     if config.betas == "scaled_linear":
-        return torch.linspace(0.00085**0.5, 0.012**0.5, TRAIN_TIMESTEPS, dtype=torch.float64) ** 2
-    time = torch.linspace(0, 1, TRAIN_TIMESTEPS + 1, dtype=torch.float64)
+        return torch.linspace(0.00085**0.5, 0.012**0.5, TRAIN_TIMESTEPS, dtype=dtype) ** 2
+    time = torch.linspace(0, 1, TRAIN_TIMESTEPS + 1, dtype=dtype)
     alphas_cumprod = torch.cos((time + 0.008) / 1.008 * torch.pi / 2) ** 2
     return (1 - alphas_cumprod[1:] / alphas_cumprod[:-1]).clamp(max=0.999)

@@ -39,7 +39,7 @@ class SyncDreamerConfig:
             unet=UNetConfig.official(),
             autoencoder=AutoencoderConfig.official(),
             image_encoder=ImageEncoderConfig.official(),
-            schedule=ScheduleConfig("scaled_linear", "epsilon"),
+            schedule=ScheduleConfig("scaled_linear", "epsilon", precision="single"),  # as the authors compute it
             volumes=VolumeConfig.official(),
             condition_dropout=0.0,
         )
@@ -104,7 +104,7 @@ class SyncDreamer(nn.Module):
     def __init__(self, config: SyncDreamerConfig) -> None:
         super().__init__()
         self.config = config
-        self.volumes = Volumes(config.volumes, target_cameras())
+        self.volumes = Volumes(config.volumes, torch.from_numpy(target_cameras()).float())
         widths = dict(zip(self.volumes.sides, config.volumes.frustum_widths, strict=True))
         latent_side = config.volumes.picture_size // LATENT_STRIDE
         self.unet = DepthConditionedUNet(config.unet, 2 * LATENT_CHANNELS, LATENT_CHANNELS, latent_side, widths)
@@ -156,7 +156,9 @@ class SyncDreamer(nn.Module):
         """(B, C, n, n, n) from all noisy views (B, 16, 4, 32, 32) at timesteps (B,)."""
         poses = np.stack([world_to_camera(AZIMUTHS[0], degrees) for degrees in condition.elevation.rad2deg().tolist()])
         viewpoints = self.viewpoints(condition.elevation)
-        return self.volumes.spatial(noisy, self.embed_time(t), viewpoints, condition.latents, poses)
+        return self.volumes.spatial(
+            noisy, self.embed_time(t), viewpoints, condition.latents, torch.from_numpy(poses).float()
+        )
 
     def view_condition(self, spatial: Tensor, t: Tensor, condition: InputCondition, indices: Tensor) -> ViewCondition:
         """For the views with these indices (B, K), from the spatial volumes at timesteps (B,)."""

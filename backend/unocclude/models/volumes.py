@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,7 +33,8 @@ class VolumeConfig:
     `pixel_centre`: where in a pixel of latents or of the frustum its sample sits, 0.5 being the centre; the
     published weights expect 0, the upper left corner. `lifts_input`: whether the input view, too, is lifted into the
     spatial volume. SyncDreamer's is not: it learned to turn objects from millions of them, a small network needs the
-    geometry.
+    geometry. `cameras_in_weights`: whether the geometry is part of the weights. The published network was trained with
+    cameras that are a rounding off the true ones, which changes its outputs by more than all other rounding together.
     """
 
     vertices: int
@@ -48,10 +47,12 @@ class VolumeConfig:
     pixel_centre: float
     picture_size: int = VIEW_SIZE
     lifts_input: bool = False
+    cameras_in_weights: bool = False
 
     @classmethod
     def official(cls) -> VolumeConfig:
-        return cls(32, 32, 48, 16, (64, 128, 256, 512), (64, 128, 256, 512), 256, pixel_centre=0.0)
+        widths = (64, 128, 256, 512)
+        return cls(32, 32, 48, 16, widths, widths, 256, pixel_centre=0.0, cameras_in_weights=True)
 
     @classmethod
     def bundled(cls) -> VolumeConfig:
@@ -64,8 +65,8 @@ class Volumes(nn.Module):
     view_grid: Tensor
     frustum_grid: Tensor
 
-    def __init__(self, config: VolumeConfig, poses: NDArray[np.float64]) -> None:
-        """poses: (V, 3, 4) world-to-camera matrices of the views."""
+    def __init__(self, config: VolumeConfig, poses: Tensor) -> None:
+        """poses: (V, 3, 4) world-to-camera matrices of the views, float32."""
         super().__init__()
         self.config = config
         self.view_encoder = ViewEncoder(config.view_width, config.time_width)
@@ -73,11 +74,8 @@ class Volumes(nn.Module):
         lifted = len(poses) + config.lifts_input
         self.spatial_network = SpatialNetwork(lifted * config.view_width, config.spatial_widths, config.time_width)
         self.frustum_network = FrustumNetwork(config.spatial_widths[0], config.frustum_widths, config.time_width)
-        view_grid = self._sample_grid(poses)
-        points = frustum_points(poses, config.frustum_side, config.frustum_depth, config.pixel_centre)
-        frustum_grid = torch.from_numpy(points / HALF_EXTENT).float()
-        self.register_buffer("view_grid", view_grid, persistent=False)
-        self.register_buffer("frustum_grid", frustum_grid, persistent=False)
+        self.register_buffer("view_grid", self.grid_of_views(poses), persistent=config.cameras_in_weights)
+        self.register_buffer("frustum_grid", self.grid_of_frustums(poses), persistent=config.cameras_in_weights)
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -90,7 +88,7 @@ class Volumes(nn.Module):
         time: Tensor,
         viewpoints: Tensor,
         given: Tensor | None = None,
-        poses: NDArray[np.float64] | None = None,
+        poses: Tensor | None = None,
     ) -> Tensor:
         """(B, C, n, n, n) from noisy latents (B, V, 4, h, w), time (B, T) and viewpoints (B, V, 4).
 
@@ -104,28 +102,34 @@ class Volumes(nn.Module):
             assert given is not None
             assert poses is not None
             own = self.input_encoder(given, time, viewpoints[:, 0])
-            grid = self._sample_grid(poses).to(own.device)
+            grid = self.grid_of_views(poses).to(own.device)
             lifted = torch.cat([lifted, self.unproject(own, grid, batch)], 1)
         return self.spatial_network(lifted, time)
 
     def unproject(self, features: Tensor, grid: Tensor, batch: int) -> Tensor:
         """(B, V * C, n, n, n): at each vertex what each view (B * V, C, h, w) shows there, seen or hidden."""
         n = self.config.vertices
-        grid = grid.flatten(1, 2).to(features.dtype)
-        return F.grid_sample(features, grid, align_corners=True).reshape(batch, -1, n, n, n)
+        # In single precision always: as halves, the places would be off by a hundredth of a pixel.
+        return F.grid_sample(features.float(), grid.flatten(1, 2), align_corners=True).reshape(batch, -1, n, n, n)
 
-    def _sample_grid(self, poses: NDArray[np.float64]) -> Tensor:
+    def grid_of_views(self, poses: Tensor) -> Tensor:
         """(V, n, n, n, 2) where cameras (V, 3, 4) see the vertices, as `grid_sample` takes it."""
         latent_side = self.config.picture_size // LATENT_STRIDE
-        pixels = project(volume_vertices(self.config.vertices), poses, latent_side, self.config.pixel_centre)
-        return torch.from_numpy(pixels / ((latent_side - 1) / 2) - 1).float()
+        vertices = volume_vertices(self.config.vertices, poses.device)
+        pixels = project(vertices, poses, latent_side, self.config.pixel_centre)
+        return pixels / ((latent_side - 1) / 2) - 1
+
+    def grid_of_frustums(self, poses: Tensor) -> Tensor:
+        """(V, depth, side, side, 3) where the frustums of cameras (V, 3, 4) lie in the volume, likewise."""
+        config = self.config
+        return frustum_points(poses, config.frustum_side, config.frustum_depth, config.pixel_centre) / HALF_EXTENT
 
     def frustums(self, spatial: Tensor, time: Tensor, viewpoints: Tensor, indices: Tensor) -> dict[int, Tensor]:
         """By side: volumes (B * K, C, depth, side, side) of the views with these indices (B, K) in [0, V)."""
         count = indices.shape[1]
         chosen = viewpoints.gather(1, indices.unsqueeze(-1).expand(-1, -1, VIEWPOINT_WIDTH))
-        grid = self.frustum_grid[indices.flatten()].to(spatial.dtype)
-        samples = F.grid_sample(spatial.repeat_interleave(count, 0), grid, align_corners=True)
+        grid = self.frustum_grid[indices.flatten()]
+        samples = F.grid_sample(spatial.float().repeat_interleave(count, 0), grid, align_corners=True)
         levels = self.frustum_network(samples, time.repeat_interleave(count, 0), chosen.flatten(0, 1))
         return dict(zip(self.sides, levels, strict=True))
 
@@ -245,30 +249,39 @@ class FrustumNetwork(nn.Module):
         return levels
 
 
-def volume_vertices(count: int) -> NDArray[np.float64]:
+def volume_vertices(count: int, device: torch.device | str = "cpu") -> Tensor:
     """(count, count, count, 3) world points (x, y, z) over axes (z, y, x), the cube's ends included."""
-    line = np.linspace(-HALF_EXTENT, HALF_EXTENT, count)
-    z, y, x = np.meshgrid(line, line, line, indexing="ij")
-    return np.stack([x, y, z], axis=-1)
+    line = torch.linspace(-HALF_EXTENT, HALF_EXTENT, count, device=device)
+    return torch.stack(torch.meshgrid(line, line, line, indexing="ij")[::-1], dim=-1)
 
 
-def project(
-    points: NDArray[np.float64], poses: NDArray[np.float64], side: int, pixel_centre: float
-) -> NDArray[np.float64]:
+# In single precision and through the inverse of the whole matrix, as in the reference: the published network was
+# trained with these very places, rounding included.
+
+
+@torch.autocast("cpu", enabled=False)
+def project(points: Tensor, poses: Tensor, side: int, pixel_centre: float) -> Tensor:
     """(V, ..., 2) positions, in pixel indices of square pictures, of world points (..., 3)."""
-    rotation, translation = poses[:, :, :3], poses[:, :, 3]
-    flat = points.reshape(1, -1, 3) @ rotation.transpose(0, 2, 1) + translation[:, None]
-    image = flat @ intrinsics(side).T
-    pixels = image[..., :2] / np.maximum(image[..., 2:], 1e-4) - pixel_centre
-    return pixels.reshape(len(poses), *points.shape[:-1], 2)
+    matrices = _projections(poses, side)[:, :3]
+    image = matrices[..., :3] @ points.reshape(-1, 3).T + matrices[..., 3:]
+    pixels = image[:, :2] / image[:, 2:].clamp(min=1e-4) - pixel_centre
+    return pixels.transpose(1, 2).reshape(len(poses), *points.shape[:-1], 2)
 
 
-def frustum_points(poses: NDArray[np.float64], side: int, depths: int, pixel_centre: float) -> NDArray[np.float64]:
+def frustum_points(poses: Tensor, side: int, depths: int, pixel_centre: float) -> Tensor:
     """(V, depths, side, side, 3) world points behind the pixels, at equal steps of depth from near to far."""
-    index = np.arange(side) + pixel_centre
-    depth = np.linspace(DISTANCE - HALF_DEPTH, DISTANCE + HALF_DEPTH, depths)
-    z, v, u = np.meshgrid(depth, index, index, indexing="ij")
-    camera = np.stack([u * z, v * z, z], axis=-1) @ np.linalg.inv(intrinsics(side)).T
-    rotation, translation = poses[:, :, :3], poses[:, :, 3]
-    world = (camera.reshape(1, -1, 3) - translation[:, None]) @ rotation
-    return world.reshape(len(poses), depths, side, side, 3)
+    near, far = DISTANCE - HALF_DEPTH, DISTANCE + HALF_DEPTH
+    depth = torch.linspace(0, 1, depths, device=poses.device) * (far - near) + near
+    index = torch.arange(side, device=poses.device) + pixel_centre
+    z, v, u = torch.meshgrid(depth, index, index, indexing="ij")
+    image = torch.stack([u * z, v * z, z], dim=-1).reshape(-1, 3)
+    matrices = torch.linalg.inv(_projections(poses, side))[:, :3]
+    world = matrices[..., :3] @ image.T + matrices[..., 3:]
+    return world.transpose(1, 2).reshape(len(poses), depths, side, side, 3)
+
+
+def _projections(poses: Tensor, side: int) -> Tensor:
+    """(V, 4, 4): from world points (x, y, z, 1) to (u d, v d, d, 1), pixel indices u, v and depth d."""
+    matrices = torch.eye(4, device=poses.device).repeat(len(poses), 1, 1)
+    matrices[:, :3] = torch.from_numpy(intrinsics(side)).to(poses) @ poses
+    return matrices
