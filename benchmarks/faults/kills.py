@@ -48,15 +48,15 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=math.inf, help="kill no longer than that")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", action="store_true", help="the bundled models instead of quick stages")
+    parser.add_argument("--devices", type=int, default=1, help="so many workers side by side")
     parser.add_argument("--home", type=Path, help="default: a temporary folder")
     parser.add_argument("--client", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
         submit_for_ever(options.home, options.real)
     with tempfile.TemporaryDirectory() as temporary:
-        return Killer(options.home or Path(temporary), options.real, options.seed).run(
-            options.kills, 60 * options.minutes
-        )
+        killer = Killer(options.home or Path(temporary), options.real, options.seed, options.devices)
+        return killer.run(options.kills, 60 * options.minutes)
 
 
 def order(number: int, real: bool) -> tuple[JobSpec, bytes]:
@@ -92,11 +92,12 @@ def lines(path: Path) -> list[str]:
 
 
 class Killer:
-    def __init__(self, home: Path, real: bool, seed: int) -> None:
+    def __init__(self, home: Path, real: bool, seed: int, devices: int) -> None:
         self.home = home
         self.real = real
         self.random = random.Random(seed)
-        self.backend = Backend(home, DEFAULT_RUNNER if real else "staged_pipeline:run_job", path=HERE)
+        runner = DEFAULT_RUNNER if real else "staged_pipeline:run_job"
+        self.backend = Backend(home, runner, path=HERE, devices=["cpu"] * devices)
         self.killed: Counter[str] = Counter()
         self.inodes: dict[Path, int] = {}
         self.rewritten = 0
@@ -141,8 +142,9 @@ class Killer:
     def kill_worker(self) -> bool:
         """Whether there was one to kill: a child of the broker."""
         assert self.backend.process is not None
-        broker = self.backend.process.pid
-        for child in children(broker):
+        found = children(self.backend.process.pid)
+        self.random.shuffle(found)
+        for child in found:
             with suppress(OSError):
                 if "unocclude.server.worker" in command(child):
                     os.kill(child, signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ def said(script: str, *options: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
 
 
-def test_kills_lose_nothing() -> None:
-    table = {line[:34].strip(): line[34:] for line in said("kills.py", "--kills", "8", "--seed", "2").splitlines()}
+@pytest.mark.parametrize("devices", ["1", "2"])
+def test_kills_lose_nothing(devices: str) -> None:
+    lines = said("kills.py", "--kills", "8", "--seed", "2", "--devices", devices).splitlines()
+    table = {line[:34].strip(): line[34:] for line in lines}
     assert int(table["jobs accepted"]) > 0
     for fault in ("accepted jobs lost", "finished stages run again", "corrupt artifacts"):
         assert table[fault] == "0"
@@ -29,6 +32,13 @@ def test_kills_lose_nothing() -> None:
 def test_fuzzing_breaks_nothing() -> None:
     lines = said("fuzz.py", "--frames", "5000", "--sent", "500").splitlines()
     assert [line.partition(";")[0] for line in lines if "no crash" in line] == ["decoder: no crash", "broker: no crash"]
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="there is none for this Python or platform")
+def test_breeding_messages_breaks_nothing() -> None:
+    lines = said("coverage_fuzz.py", "--frames", "5000").splitlines()
+    assert lines[-1] == "no breach"
+    assert any(line.startswith("broker: accepted") for line in lines)
 
 
 def test_the_soak_measures_what_it_says() -> None:

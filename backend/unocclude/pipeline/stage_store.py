@@ -57,6 +57,8 @@ class StageStore:
         return value
 
     def save(self, key: str, value: Any) -> None:
+        if self.path(key).exists():  # another worker came to the same result meanwhile
+            return
         payload = save(_flat(value, "value"))
         try:
             write_durably(self.path(key), hashlib.sha256(payload).digest() + payload)
