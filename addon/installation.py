@@ -7,6 +7,7 @@ from bpy.types import Context, Operator, UILayout
 
 from .core.backend import installation_folder
 from .core.installer import Choice, Installer, offered_version
+from .online import NOT_ONLINE, may_go_online
 from .preferences import preferences
 from .redraw import redraw
 from .text import draw_error, draw_text
@@ -29,8 +30,8 @@ class UNOCCLUDE_OT_install_backend(Operator):
         if installer.busy:
             cls.poll_message_set("An installation is under way")
             return False
-        if not preferences().packages and not _online():
-            cls.poll_message_set("Allow online access in Preferences > System, or choose a folder of packages")
+        if not preferences().packages and not may_go_online():
+            cls.poll_message_set(NOT_ONLINE)
             return False
         return True
 
@@ -98,8 +99,8 @@ def draw(layout: UILayout, context: Context) -> None:
     row.operator(UNOCCLUDE_OT_install_backend.bl_idname, text=_what_installing_means(installed), icon="IMPORT")
     if installed is not None:
         row.operator(UNOCCLUDE_OT_uninstall_backend.bl_idname, icon="TRASH")
-    if not preferences().packages and not _online():
-        draw_text(layout, "Blender may not go online: allow it in System, or choose a folder of packages", context)
+    if not preferences().packages and not may_go_online():
+        draw_text(layout, NOT_ONLINE, context)
 
 
 def _what_installing_means(installed: Installed | None) -> str:
@@ -109,11 +110,6 @@ def _what_installing_means(installed: Installed | None) -> str:
         return "Install Backend"
     offered = offered_version()
     return "Repair" if offered in {None, installed.version} else f"Update to {offered}"
-
-
-def _online() -> bool:
-    """Whether the artist lets Blender use the internet; before Blender 4.2 there was no such choice."""
-    return getattr(bpy.app, "online_access", True)
 
 
 def _watch() -> None:

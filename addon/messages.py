@@ -12,7 +12,7 @@ from pathlib import Path
 ADDON = Path(__file__).resolve().parent
 TEMPLATE = ADDON / "translations" / "unocclude.pot"
 _KEYWORDS = {"name", "description", "text", "heading"}
-_ATTRIBUTES = {"bl_label", "bl_description", "headline"}
+_ATTRIBUTES = {"bl_label", "bl_description", "headline", "NOT_ONLINE"}
 
 
 def messages() -> list[str]:

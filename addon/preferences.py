@@ -33,6 +33,10 @@ class UnoccludePreferences(AddonPreferences):
         name="torch From",
         description="Package index that has torch for this graphics card. Empty: PyTorch's own",
     )
+    mirror: StringProperty(
+        name="Models From",
+        description="Address of a folder that has the official models' files. Empty: where their authors publish them",
+    )
     python: StringProperty(
         name="Backend's Python",
         description=(
@@ -43,15 +47,17 @@ class UnoccludePreferences(AddonPreferences):
     )
 
     def draw(self, context: Context) -> None:
-        from . import installation  # its operators read these preferences
+        from . import installation, models  # their operators read these preferences
 
         layout = self.layout
         installation.draw(layout.box(), context)
+        models.draw(layout.box(), context)
         column = layout.column()
         column.use_property_split = True
         column.prop(self, "build")
         column.prop(self, "packages")
         column.prop(self, "index")
+        column.prop(self, "mirror")
         column.prop(self, "python")
 
 

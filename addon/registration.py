@@ -10,6 +10,7 @@ from . import (
     installation,
     jobs,
     mask_view,
+    models,
     operators,
     overlay,
     panel,
@@ -28,10 +29,23 @@ _CLASSES = (
     *brush_tool.CLASSES,
     *operators.CLASSES,
     *installation.CLASSES,
+    *models.CLASSES,
     *cures.CLASSES,
     *panel.CLASSES,
 )
-_PARTS = (translations, properties, thumbnail, overlay, point_tool, brush_tool, panel, jobs, mask_view, installation)
+_PARTS = (
+    translations,
+    properties,
+    thumbnail,
+    overlay,
+    point_tool,
+    brush_tool,
+    panel,
+    jobs,
+    mask_view,
+    installation,
+    models,
+)
 
 
 def register() -> None:

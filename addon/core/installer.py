@@ -114,7 +114,7 @@ class Installer:
         path = source if source.suffix == ".whl" else source / "backend"
         self._process = process = subprocess.Popen(
             command,
-            env={**_clean_environment(), "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**clean_environment(), "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -170,7 +170,7 @@ def find_base_python() -> Path:
         try:
             answer = subprocess.run(
                 command,
-                env=_clean_environment(),
+                env=clean_environment(),
                 capture_output=True,
                 text=True,
                 timeout=30,
@@ -207,6 +207,6 @@ def _pythons() -> Iterator[str]:
             yield found
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Blender points some variables at its own Python."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}

@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -126,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--weights", type=Path, metavar="DIR", help="folder of the official weights")
     models.add_argument("--accept-licence", action="store_true", help="say yes to the licences, for scripts")
     models.add_argument("--mirror", metavar="URL", help="get the files from this address instead")
+    models.add_argument(
+        "--json", action="store_true", help="list: what is needed; download: how far it is, line by line"
+    )
     models.set_defaults(run=_models)
 
     evaluate = commands.add_parser("evaluate", help="measure on data with ground truth")
@@ -310,17 +314,31 @@ def _models(options: argparse.Namespace) -> None:
     folder, names = ModelFolder(options.weights), options.names
     match options.action:
         case "list":
-            print(model_commands.listing(folder))
+            print(json.dumps(model_commands.needed(folder)) if options.json else model_commands.listing(folder))
         case "licences":
             print(model_commands.licences(folder))
         case "download":
-            model_commands.download(names, folder, accept=options.accept_licence, mirror=options.mirror)
+            tell = _json_progress() if options.json else None
+            model_commands.download(names, folder, accept=options.accept_licence, mirror=options.mirror, tell=tell)
         case "verify":
             model_commands.verify(names, folder)
         case "add":
             model_commands.add(names, folder, accept=options.accept_licence)
         case "remove":
             model_commands.remove(names, folder)
+
+
+def _json_progress() -> Callable[[int, int | None], None]:
+    """A line with `have` and `total` bytes, a few times a second at most, and at the end."""
+    last = 0.0
+
+    def tell(have: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.2 or have == total:
+            last = time.monotonic()
+            print(json.dumps({"have": have, "total": total}), flush=True)
+
+    return tell
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -53,6 +53,10 @@ class Window:
                 continue
         self.wait(condition, 1)
 
+    def focus(self) -> None:
+        """There is no window manager that would give the window the keyboard."""
+        self._xdotool("search", "--onlyvisible", "--name", "Blender", "windowfocus")
+
     def take_point_tool(self) -> None:
         """Opens the add-on's panel in the Image Editor's sidebar and presses its first button."""
         editor = self.middle(self.state["regions"]["WINDOW"])
@@ -66,8 +70,7 @@ class Window:
         self.until(lambda state: state["tool"] == "unocclude.point_tool", point_at_the_object)
 
     def click(self, x: float, y: float, modifier: str = "", button: int = 1) -> None:
-        self._xdotool("mousemove", str(round(x)), str(round(y)))
-        time.sleep(1)
+        self._move(x, y)
         if modifier:
             self._xdotool("keydown", modifier)
         self._xdotool("click", str(button))
@@ -88,9 +91,15 @@ class Window:
 
     def key(self, key: str, x: float, y: float) -> None:
         """With the mouse over this place."""
+        self._move(x, y)
+        self._xdotool("key", key)
+
+    def _move(self, x: float, y: float) -> None:
+        """To this place, and always by some way: Blender asks where the mouse is when it moves."""
+        self._xdotool("mousemove", str(round(x) - 3), str(round(y)))
+        time.sleep(0.3)
         self._xdotool("mousemove", str(round(x)), str(round(y)))
         time.sleep(1)
-        self._xdotool("key", key)
 
     def click_pixel(self, x: int, y: int, modifier: str = "") -> None:
         """The middle of this pixel of the picture, wherever the editor shows it now."""
@@ -145,13 +154,12 @@ def programs() -> list[object]:
     """As parameters of a fixture; one that is not here is skipped, saying how to get it."""
     host, chroot = shutil.which("blender"), Path(os.environ.get("UNOCCLUDE_CHROOT") or "/nowhere")
     inside = (chroot / "usr/bin/blender").exists() and os.path.samefile("/tmp", chroot / "tmp")
+    newer = ("chroot", str(chroot), "/usr/bin/blender", "--python-use-system-env")  # for PYTHONPATH
     absent = pytest.mark.skip("no `blender` here: apt-get install blender")
     nowhere = pytest.mark.skip("UNOCCLUDE_CHROOT names no newer Debian with Blender, see blender_chroot.sh")
     return [
         pytest.param(Program((host or "",), False), id="classic", marks=[] if host else absent),
-        pytest.param(
-            Program(("chroot", str(chroot), "/usr/bin/blender"), True), id="extension", marks=[] if inside else nowhere
-        ),
+        pytest.param(Program(newer, True), id="extension", marks=[] if inside else nowhere),
     ]
 
 
@@ -187,6 +195,7 @@ def open_window(
         hand = Window(display, told, Picture.open(picture).size, screenshots)
         try:
             hand.wait(lambda state: state and state["regions"]["WINDOW"][3] > 300)  # it has its final layout
+            hand.focus()
             yield hand
             assert process.poll() is None, "Blender did not survive: " + (folder / "blender.log").read_text()
         finally:

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Picture
+from real_blenders import HERE
+from small_models import content
 from unocclude.client import Client
+from unocclude.models.registry import NEEDED
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "install"))
+sys.path += [str(Path(__file__).resolve().parents[1] / ring) for ring in ("install", "unit")]
+from shaky_server import ShakyServer
 from wheels import write_packages
 
 
@@ -84,6 +88,24 @@ def test_installing_the_backend(run: Callable, dist: Path, tmp_path: Path, monke
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     run("installing.py", dist, write_packages(tmp_path / "packages"))
+
+
+def test_downloading_models(
+    run: Callable, dist: Path, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a server that stalls first, goes on where it stopped, and has the last file under another address."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "small_models.py"}" "$@"\n')
+    python.chmod(0o755)
+    segment, complete, views = (file.name for file in NEEDED)
+    server = ShakyServer({name: content(name) for name in (segment, complete)} | {f"moved/{views}": content(views)})
+    server.misbehave = ["stall"]
+    try:
+        run("models.py", dist, python, server.address)
+    finally:
+        server.close()
+    assert server.ranges[1] == "bytes=1000-", "what had come was fetched again"
 
 
 def test_disturbances(run: Callable, dist: Path, backend: Path) -> None:

@@ -60,6 +60,17 @@ def test_by_mouse_and_keyboard(window: Window) -> None:
     window.until(lambda state: not any(state["box"]), lambda: window.key("ctrl+z", *editor))
     assert len(window.state["points"]) == 2
 
+    window.until(lambda state: state["tool"] == "unocclude.brush_tool", lambda: window.click(*window.sidebar(80, 72)))
+    window.until(
+        lambda state: state["strokes"] == 1,
+        lambda: window.drag(window.place_of_pixel(22, 30), window.place_of_pixel(40, 30)),
+    )
+    window.wait(lambda state: state["mask"] and state["mask"] > one_point)
+    window.screenshot("1-brush.png")
+    window.until(lambda state: state["strokes"] == 0, lambda: window.key("ctrl+z", *editor))
+    window.until(lambda state: state["tool"] == "unocclude.point_tool", lambda: window.click(*window.sidebar(180, 72)))
+    assert len(window.state["points"]) == 2
+
     window.until(lambda state: state["phase"], lambda: window.click(*window.sidebar(130, 150)))
     window.wait(lambda state: state["phase"] in {"RUNNING", "PLACED", "FAILED"})
     window.screenshot("2-progress.png")

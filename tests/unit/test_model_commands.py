@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -162,3 +163,29 @@ def test_the_list_says_what_is_here(server: ShakyServer, tmp_path: Path, capsys:
     assert "unknown" in lines[UNKNOWN]
     assert run(tmp_path, "licences") == 0
     assert "CC BY-NC 4.0 (not accepted yet)" in capsys.readouterr().out
+
+
+def test_programs_are_told_in_json(
+    server: ShakyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = (official_file(KNOWN), official_file(UNKNOWN))
+    monkeypatch.setattr(model_commands, "NEEDED", needed)
+    folder = tmp_path / "weights"
+    assert run(folder, "list", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(file["name"], file["here"]) for file in told["files"]] == [(KNOWN, False), (UNKNOWN, False)]
+    assert {licence["name"]: licence["accepted"] for licence in told["licences"]} == {
+        "MIT": False,
+        "CC BY-NC 4.0": False,
+    }
+    assert get(server, folder, UNKNOWN, "--accept-licence", "--json") == 0
+    amounts = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    size = len(server.files[UNKNOWN])
+    assert amounts[-1] == {"have": size, "total": size}
+    assert run(folder, "list", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [file["here"] for file in told["files"]] == [False, True]
+    assert {licence["name"]: licence["accepted"] for licence in told["licences"]} == {
+        "MIT": False,
+        "CC BY-NC 4.0": True,
+    }

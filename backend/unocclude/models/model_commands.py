@@ -6,9 +6,11 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -41,12 +43,35 @@ def licences(folder: ModelFolder) -> str:
     return "\n\n".join([bundled, *(_licence_text(licence, folder) for licence in _distinct(OFFICIAL))])
 
 
+def needed(folder: ModelFolder) -> dict[str, Any]:
+    """What the official profile needs, for programs: `files` with name, size in bytes or null and whether it is here,
+    `licences` with name, terms, url, the files under it and whether it was accepted."""
+    return {
+        "files": [{"name": file.name, "size": file.size, "here": folder.has(file)} for file in NEEDED],
+        "licences": [
+            {
+                **asdict(licence),
+                "files": [file.name for file in NEEDED if file.licence == licence],
+                "accepted": folder.accepted(licence),
+            }
+            for licence in _distinct(NEEDED)
+        ],
+    }
+
+
 def download(
-    names: Sequence[str], folder: ModelFolder, *, accept: bool, mirror: str | None = None, stalled: float | None = None
+    names: Sequence[str],
+    folder: ModelFolder,
+    *,
+    accept: bool,
+    mirror: str | None = None,
+    stalled: float | None = None,
+    tell: OnBytes | None = None,
 ) -> None:
     """Gets files, all that the official profile needs by default; those that are here are left alone.
 
     `accept`: of the licences, instead of a question. `mirror`: the address of a folder with files of these names.
+    `tell`: told about all files together, now and then, in place of bars.
     Raises InputError where a licence is not accepted, UnoccludeError where a file could not be had.
     """
     files = [file for file in _chosen(names) if not folder.has(file)]
@@ -55,7 +80,7 @@ def download(
     _agree(files, folder, accept)
     _check_space(files, folder)
     troubles = []
-    with _Bars(files, folder) as bars:
+    with _Bars(files, folder, tell) as bars:
         for file in files:
             try:
                 _get(file, folder, bars, _addresses(file, mirror), {} if stalled is None else {"stalled": stalled})
@@ -176,11 +201,12 @@ def _size(count: int | None) -> str:
 class _Bars:
     """A bar for the file and one for all of them, with rate and time left."""
 
-    def __init__(self, files: Sequence[OfficialFile], folder: ModelFolder) -> None:
+    def __init__(self, files: Sequence[OfficialFile], folder: ModelFolder, tell: OnBytes | None = None) -> None:
+        self._tell = tell
         self._start = {file.name: _length(folder.partial(file)) for file in files}
         self._sizes = {file.name: file.size for file in files}
         self._have = dict(self._start)
-        options = {"unit": "B", "unit_scale": True, "unit_divisor": 1000, "disable": not files}
+        options = {"unit": "B", "unit_scale": True, "unit_divisor": 1000, "disable": not files or tell is not None}
         self._one = tqdm(position=0, **options)
         self._all = tqdm(position=1, desc=f"{len(files)} files", initial=sum(self._start.values()), **options)
 
@@ -197,6 +223,9 @@ class _Bars:
         self._all.total = sum(size or 0 for size in self._sizes.values()) or None
         self._one.update(have - self._one.n)
         self._all.update(sum(self._have.values()) - self._all.n)
+        if self._tell is not None:
+            sizes = self._sizes.values()
+            self._tell(sum(self._have.values()), None if None in sizes else sum(size or 0 for size in sizes))
 
     def __enter__(self) -> _Bars:
         return self
