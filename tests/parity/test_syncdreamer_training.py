@@ -46,3 +46,27 @@ def test_training_step(case: str, synthesis: SyncDreamer, syncdreamer_golden: Go
     assert compared
     for key in compared:
         assert (gradients[key.removeprefix(prefix)] - stored[key]).abs().max() < GRADIENTS, key
+
+
+def test_the_start_from_zero123(synthesis: SyncDreamer, syncdreamer_state: dict[str, Tensor]) -> None:
+    """Its layout is SyncDreamer's where both have the same; the image encoder has another name."""
+    encoder, zero123s = "clip_image_encoder.", "cond_stage_model."
+    shared = ("model.diffusion_model.", "first_stage_model.", "cc_projection.", encoder)
+    zero123 = {
+        key.replace(encoder, zero123s): tensor
+        for key, tensor in syncdreamer_state.items()
+        if key.startswith(shared) and "_conditions." not in key
+    }
+    zero123["model_ema.decay"] = torch.tensor(0.9999)
+    torch.manual_seed(0)
+    begun = SyncDreamer(synthesis.config)
+    before = {name: tensor.clone() for name, tensor in begun.state_dict().items()}
+    checkpoints.load_views_training_start(begun, zero123)
+    own = ("volumes.", "time_embedding.", "unet.middle_depth.", "unet.up_depth.")
+    for name, tensor in begun.state_dict().items():
+        expected = before if name.startswith(own) else synthesis.state_dict()
+        assert torch.equal(tensor, expected[name]), name
+    del zero123["cc_projection.bias"]
+    zero123["surprise"] = torch.zeros(1)
+    with pytest.raises(checkpoints.CheckpointMismatchError, match=r"cc_projection\.bias.*surprise"):
+        checkpoints.load_views_training_start(begun, zero123)

@@ -101,12 +101,15 @@ def spoiled(kind: str, state: dict[str, Tensor], path: Path) -> str:
     match kind:
         case "hostile":
             content["callbacks"] = Hostile()
-            said = "cannot be read"
+            said = "it asks for print"
         case "hostile where a tensor is due":
             content["state_dict"] = state | {key: Hostile()}
-            said = "cannot be read"
+            said = "it asks for print"
+        case "hostile and old":
+            content["callbacks"] = Hostile()
+            said = "it asks for print"
         case "truncated":
-            said = "cannot be read"
+            said = "cannot be read: it is damaged"
         case "misshapen":
             content["state_dict"] = state | {key: state[key][:-1]}
             said = rf"1 misshapen: {key} \(15, 16\)"
@@ -116,13 +119,21 @@ def spoiled(kind: str, state: dict[str, Tensor], path: Path) -> str:
         case "no tensors":
             content["state_dict"] = state | {key: "weights"}
             said = f"other than weights: {key}"
-    torch.save(content, path)
+    torch.save(content, path, _use_new_zipfile_serialization=kind != "hostile and old")
     if kind == "truncated":
         path.write_bytes(path.read_bytes()[:-1000])
     return said
 
 
-BAD = ["hostile", "hostile where a tensor is due", "truncated", "misshapen", "not finite", "no tensors"]
+BAD = [
+    "hostile",
+    "hostile where a tensor is due",
+    "hostile and old",
+    "truncated",
+    "misshapen",
+    "not finite",
+    "no tensors",
+]
 
 
 @pytest.mark.parametrize("kind", BAD)

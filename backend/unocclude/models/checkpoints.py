@@ -86,6 +86,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
     Raises ModelsMissingError for missing and damaged files, and for classes that no training leaves behind.
     """
+    if not path.is_file():
+        raise ModelsMissingError(f"There is no checkpoint {path}.", CURE)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -97,10 +99,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(stand_ins):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # on bytes that are no checkpoint the unpickler raises anything
-        raise ModelsMissingError(
-            f"The checkpoint {path.name} cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}.",
-            CURE,
-        ) from error
+        asked = re.search(r"(?:GLOBAL|asks for) ([\w.]+\w)", str(error))
+        reason = (
+            "it is damaged, or no checkpoint at all"
+            if asked is None
+            else f"it asks for {asked[1]}, and weights need no code"
+        )
+        raise ModelsMissingError(f"The checkpoint {path.name} cannot be read: {reason}.", CURE) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     odd = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
     if odd or not state:
@@ -134,6 +139,20 @@ def load_training_start(module: Pix2Gestalt, state: StateDict) -> None:
     width = len(module.projection.bias)
     identity = {"cc_projection.weight": torch.eye(width), "cc_projection.bias": torch.zeros(width)}
     load(module, {**state, **identity}, sources, TRAINING_START_UNUSED)
+
+
+def load_views_training_start(module: SyncDreamer, state: StateDict) -> None:
+    """Zero123-XL, which SyncDreamer's authors began from: UNet, autoencoder, image encoder, projection.
+
+    What ties the views together is not in it and stays as it is. Raises CheckpointMismatchError.
+    """
+    own = module.state_dict()
+    tie = ("volumes.", "time_embedding.", "unet.middle_depth.", "unet.up_depth.")
+    begun = [name for name in own if name.startswith(tie)]
+    sources = syncdreamer_sources(module) | {name: Source(name) for name in begun}
+    encoder = image_encoder_sources(module.image_encoder, "cond_stage_model.model.visual.")
+    sources |= _prefixed("image_encoder.", encoder)
+    load(module, {**state, **{name: own[name] for name in begun}}, sources, TRAINING_START_UNUSED)
 
 
 def load_syncdreamer(module: SyncDreamer, state: StateDict) -> None:

@@ -134,6 +134,13 @@ OFFICIAL = (
         "https://github.com/cvlab-columbia/zero123",
         ("https://cv.cs.columbia.edu/zero123/assets/sd-image-conditioned-v2.ckpt",),
     ),
+    OfficialFile(
+        "zero123-xl.ckpt",
+        "train",
+        OPENRAIL,
+        "https://github.com/cvlab-columbia/zero123",
+        ("https://zero123.cs.columbia.edu/assets/zero123-xl.ckpt",),
+    ),
 )
 """Where several files serve one stage, the first is the one to get; any of them does."""
 
