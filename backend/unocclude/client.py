@@ -27,7 +27,7 @@ from .link import Link, LinkLost
 from .protocol import (
     FINAL_STATES,
     MAX_CHUNK,
-    MAX_FRAME,
+    MAX_PICTURE,
     Artifact,
     Event,
     JobInfo,
@@ -93,8 +93,8 @@ class Client:
         self._context: zmq.Context[Any] = zmq.Context()
         self._link: Link | None = None
         self._met = False
-        self._image: tuple[bytes, str] | None = None
-        """The last image that was asked about, which the backend has, and its digest."""
+        self._picture: tuple[bytes, str] | None = None
+        """The picture that was asked about last, and its digest."""
 
     def __enter__(self) -> Client:
         return self
@@ -139,11 +139,9 @@ class Client:
         Raises InputError for an option out of range or a picture too large to send.
         """
         spec.check()
-        blobs = [image, mask or b"", completion] if completion else [image] if mask is None else [image, mask]
-        for blob in blobs:
-            _check_size(blob)
         job = job or new_job_id()
-        self._request("submit", {"job": job, "spec": spec.to_json()}, blobs)
+        pictures = {"image": image, "mask": mask or None, "completion": completion or None}
+        self._request_about(pictures, "submit", {"job": job, "spec": spec.to_json()})
         return job
 
     def follow(self, job: str, after: int = 0) -> Iterator[Event]:
@@ -267,17 +265,46 @@ class Client:
         self._segment(image, {"prompt": None, "profile": profile})
 
     def _segment(self, image: bytes, fields: dict[str, Any]) -> Message:
-        if self._image is not None and self._image[0] is image:
-            try:
-                return self._request("segment", {"image": self._image[1], **fields}, timeout=MASK_TIMEOUT)
-            except UnoccludeError as error:
-                if error.code != "not_found":
-                    raise
-        _check_size(image)
-        digest = hashlib.sha256(image).hexdigest()
-        reply = self._request("segment", {"image": digest, **fields}, (image,), timeout=MASK_TIMEOUT)
-        self._image = image, digest
-        return reply
+        return self._request_about({"image": image}, "segment", fields, MASK_TIMEOUT)
+
+    def _request_about(
+        self,
+        pictures: Mapping[str, bytes | None],
+        kind: str,
+        fields: Mapping[str, Any],
+        timeout: float | None = None,
+    ) -> Message:
+        """A request about picture files. Those that the backend does not have are sent first, and stay there."""
+        digests = {name: None if file is None else self._digest(file) for name, file in pictures.items()}
+        try:
+            return self._request(kind, {**fields, **digests}, timeout=timeout)
+        except UnoccludeError as error:
+            if error.code != "not_found":
+                raise
+        for file in pictures.values():
+            if file is not None:
+                self._upload(file)
+        return self._request(kind, {**fields, **digests}, timeout=timeout)
+
+    def _upload(self, picture: bytes) -> None:
+        have = 0
+        for _ in range(2 * MAX_PICTURE // MAX_CHUNK):  # enough to begin again after a restart of the backend
+            fields = {"picture": self._digest(picture), "size": len(picture), "offset": have}
+            have = self._request("upload", fields, [picture[have : have + MAX_CHUNK]]).fields["have"]
+            if have >= len(picture):
+                return
+        raise ProtocolError("The backend takes the picture's parts and never has it all.", "Restart the backend.")
+
+    def _digest(self, picture: bytes) -> str:
+        """The sha256; that of a picture that was just asked about is known already."""
+        if not 0 < len(picture) <= MAX_PICTURE:
+            raise InputError(
+                f"A picture file of {len(picture)} bytes cannot be sent.",
+                f"Use one of at most {MAX_PICTURE >> 20} MiB, for example a JPEG.",
+            )
+        if self._picture is None or self._picture[0] is not picture:
+            self._picture = picture, hashlib.sha256(picture).hexdigest()
+        return self._picture[1]
 
     def stop(self) -> None:
         """End the backend. Its unfinished jobs go on at its next start."""
@@ -384,12 +411,3 @@ class Client:
                 return None
             if message.type == "event":
                 self._keep(message)
-
-
-def _check_size(picture: bytes) -> None:
-    """Raises InputError for a picture file that does not fit into a frame."""
-    if not 0 < len(picture) <= MAX_FRAME:
-        raise InputError(
-            f"A picture file of {len(picture)} bytes cannot be sent.",
-            f"Use one of at most {MAX_FRAME >> 20} MiB, for example a JPEG.",
-        )

@@ -17,9 +17,10 @@ from .errors import InputError, UnoccludeError
 
 VERSION = 1
 MAX_HEADER = 1024 * 1024
-MAX_FRAME = 64 * 1024 * 1024
+MAX_FRAME = 8 * 1024 * 1024
 MAX_CHUNK = 1024 * 1024
-MAX_BLOBS = 3
+MAX_PICTURE = 64 * 1024 * 1024
+MAX_BLOBS = 1
 MAX_POINTS = 64
 
 Stage = Literal["segment", "complete", "views", "mesh"]
@@ -311,10 +312,13 @@ _JOB: Rules = {"job": is_job_id}
 
 PROGRESS: Rules = {"stage": text(r"[\w -]{1,40}"), "step": _COUNT, "total": _COUNT}
 
+_PICTURES: Rules = {"image": _DIGEST, "mask": or_none(_DIGEST), "completion": or_none(_DIGEST)}
+
 REQUESTS: dict[str, Shape] = {
     "hello": Shape(_REQUEST),
     "ping": Shape(_REQUEST),
-    "submit": Shape({**_REQUEST, **_JOB, "spec": an_object}, (1, 3)),
+    "upload": Shape({**_REQUEST, "picture": _DIGEST, "size": whole(1, MAX_PICTURE), "offset": _COUNT}, (1, 1)),
+    "submit": Shape({**_REQUEST, **_JOB, "spec": an_object, **_PICTURES}),
     "follow": Shape({**_REQUEST, **_JOB, "after": _COUNT}),
     "unfollow": Shape({**_REQUEST, **_JOB}),
     "cancel": Shape({**_REQUEST, **_JOB}),
@@ -330,7 +334,7 @@ REQUESTS: dict[str, Shape] = {
         }
     ),
     "segment": Shape(
-        {**_REQUEST, "image": _DIGEST, "profile": _SPEC_RULES["profile"][0], "prompt": or_none(an_object)}, (0, 1)
+        {**_REQUEST, "image": _DIGEST, "profile": _SPEC_RULES["profile"][0], "prompt": or_none(an_object)}
     ),
     "status": Shape(_REQUEST),
     "metrics": Shape(_REQUEST),
@@ -340,6 +344,7 @@ REQUESTS: dict[str, Shape] = {
 ANSWERS: dict[str, Shape] = {
     "welcome": Shape({**_REPLY, "server": _ANY_TEXT, "capabilities": a_list, "limits": an_object}),
     "pong": Shape(_REPLY),
+    "uploaded": Shape({**_REPLY, "picture": _DIGEST, "have": _COUNT}),
     "accepted": Shape({**_REPLY, **_JOB, "new": lambda value: isinstance(value, bool), "seq": _COUNT}),
     "following": Shape({**_REPLY, **_JOB, "seq": _COUNT, "state": one_of(STATES)}),
     "unfollowed": Shape({**_REPLY, **_JOB}),

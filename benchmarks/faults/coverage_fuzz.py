@@ -1,6 +1,6 @@
 """Search for messages that break the decoder or the broker, led by which lines of code they reach.
 
-    pip install atheris                                    # Linux
+    pip install '.[dev]'                                   # brings atheris, on Linux
     python benchmarks/faults/coverage_fuzz.py --frames 1000000 --seed 0
 
 Where `fuzz.py` makes its messages by rule, libFuzzer breeds them here: what reaches new code is changed further. The
@@ -38,7 +38,7 @@ with atheris.instrument_imports(include=["unocclude"]):
     from unocclude.server.retention import Limits
     from unocclude.server.sockets import Received
 
-from fuzz import GOOD, Fuzzer  # noqa: E402
+from fuzz import GOOD, PICTURE, Fuzzer  # noqa: E402
 from processes import memory  # noqa: E402
 from unocclude.protocol import encode  # noqa: E402
 
@@ -147,7 +147,7 @@ def write_seeds(folder: Path) -> None:
     for number, shapes in enumerate(groups):
         for kind, shape in shapes.items():
             fields = {name: {**GOOD, **specials}.get(name) for name in shape.fields}
-            frames = encode(kind, fields, [b"blob"] * shape.blobs[1])
+            frames = encode(kind, fields, [PICTURE] * shape.blobs[1])
             (folder / f"{number}-{kind}").write_bytes(bytes([number]) + BETWEEN_FRAMES.join(frames))
 
 

@@ -10,6 +10,7 @@ doubled, frames too many or too few; and sheer noise.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import sys
@@ -33,7 +34,8 @@ from unocclude.server.segmenter import REPORTS as MASKS  # noqa: E402
 from unocclude.server.worker import REPORTS  # noqa: E402
 
 SHAPES = {"requests": REQUESTS, "answers": ANSWERS, "reports": REPORTS, "masks": MASKS}
-JOB, DIGEST = "0" * 32, "0" * 64
+PICTURE = b"blob"
+JOB, DIGEST = "0" * 32, hashlib.sha256(PICTURE).hexdigest()
 GOOD: dict[str, Any] = {
     **{"id": 1, "re": 1, "job": JOB, "after": 0, "limit": 10, "name": "views/000.png", "offset": 0, "length": 100},
     **{"spec": JobSpec().to_json(), "image": DIGEST, "profile": "bundled", "prompt": {"points": [[1, 2]]}, "seq": 1},
@@ -45,9 +47,10 @@ GOOD: dict[str, Any] = {
         "state": "done",
         "info": {},
         "jobs": [],
-        "size": 1,
+        "size": len(PICTURE),
     },
     **{"sha256": DIGEST, "rating": 0.5, "pid": 1, "uptime": 1.0, "queued": 0, "workers": []},
+    **{"picture": DIGEST, "have": 0, "mask": None, "completion": None},
     **{"code": "internal", "message": "m", "cure": "c", "time": 1.0, "stage": "views", "step": 1, "total": 2},
     **{"elapsed": 1.0, "eta": None, "error": None, "artifacts": [], "ticket": 1},
 }
@@ -107,7 +110,7 @@ class Fuzzer:
         if rng.random() < 0.3:
             self._garble(data)
         blobs = rng.randint(*SHAPES[group][kind].blobs) if rng.random() < 0.8 else rng.randrange(6)
-        return [bytes(data), *(rng.randbytes(rng.randrange(40)) for _ in range(blobs))]
+        return [bytes(data), *(rng.choice((PICTURE, rng.randbytes(rng.randrange(40)))) for _ in range(blobs))]
 
     def spoil(self, values: dict[str, Any]) -> None:
         """Make something wrong in these fields."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 from unocclude.connection import Connection
 from unocclude.errors import ServerUnavailableError, UnoccludeError
-from unocclude.protocol import Event, JobSpec
+from unocclude.protocol import MAX_CHUNK, Event, JobSpec
 
 
 def test_the_broker_is_killed_and_the_jobs_go_on(new_backend) -> None:
@@ -86,6 +88,25 @@ def test_a_worker_that_cannot_start_fails_the_waiting_jobs(new_backend) -> None:
         with pytest.raises(UnoccludeError, match="there_is_no_such_module") as caught:
             client.wait(client.submit(JobSpec(), b"steps=1"))
         assert caught.value.code == "worker"
+
+
+def test_a_large_picture_travels_in_parts_and_once(new_backend) -> None:
+    backend = new_backend().start()
+    picture = b"steps=1 " + random.Random(0).randbytes(3 * MAX_CHUNK).hex().encode()[: 3 * MAX_CHUNK]
+    digest = hashlib.sha256(picture).hexdigest()
+    with backend.client() as client:
+        first = {"picture": digest, "size": len(picture), "offset": 0}
+        assert client._request("upload", first, [picture[:MAX_CHUNK]]).fields["have"] == MAX_CHUNK
+        backend.kill()
+        backend.start()
+        with pytest.raises(UnoccludeError, match="does not have this picture") as caught:
+            client._request("segment", {"image": digest, "profile": "bundled", "prompt": None})
+        assert caught.value.code == "not_found"
+        for seed in range(2):
+            job = client.submit(JobSpec(seed=seed), picture)
+            client.wait(job)
+            assert client.read(job, next(a for a in client.job(job).artifacts if a.name == "views/000.png")) == picture
+        assert client.metrics()["requests"]["upload"] == 4
 
 
 def test_an_orderly_stop_keeps_the_jobs(new_backend) -> None:

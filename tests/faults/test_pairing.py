@@ -122,9 +122,9 @@ def test_a_paired_client_cannot_fill_the_queue(new_backend, tmp_path: Path) -> N
         assert caught.value.code == "full"
         own.submit(JobSpec(), b"steps=1")
         metrics = own.metrics()
-        assert metrics["refused"] == {"full": 1}
+        assert metrics["refused"] == {"full": 1, "not_found": 2}  # each client sent the picture after its first try
         assert metrics["jobs"] == {"running": 1, "queued": MAX_QUEUED_PAIRED + 1}
-        assert metrics["requests"]["submit"] == MAX_QUEUED_PAIRED + 3
+        assert metrics["requests"]["submit"] == MAX_QUEUED_PAIRED + 5
 
 
 def test_names_are_safe_and_taken_once(tmp_path: Path) -> None:

@@ -77,11 +77,13 @@ def test_the_newest_request_takes_the_place_of_one_that_waits(backend) -> None:
     connection = Connection.load(backend.home)
     image = b"pause=0.3"
     header = {"image": hashlib.sha256(image).hexdigest(), "profile": "bundled"}
+    with backend.client() as client:
+        client.prepare(image)
     with zmq.Context() as context, open_dealer(context, connection) as socket:
         socket.connect(connection.endpoint)
         for number in range(1, 6):
             prompt = {"points": [[number, 0]]}
-            socket.send_multipart(encode("segment", {"id": number, **header, "prompt": prompt}, [image]))
+            socket.send_multipart(encode("segment", {"id": number, **header, "prompt": prompt}))
         answers = {}
         while len(answers) < 5:
             assert socket.poll(60_000)
@@ -144,7 +146,6 @@ def test_a_segmenter_that_dies_at_its_start_fails_the_click_alone(new_backend, s
     [
         {"prompt": {"points": [[1, 2]] * 100}},
         {"prompt": {"points": "here"}},
-        {"image": "0" * 64},
         {"image": "../../etc/passwd"},
         {"profile": "../official"},
     ],
@@ -152,9 +153,11 @@ def test_a_segmenter_that_dies_at_its_start_fails_the_click_alone(new_backend, s
 def test_a_bad_request_for_a_mask_is_refused(backend, fields: dict) -> None:
     connection = Connection.load(backend.home)
     good = {"id": 1, "image": hashlib.sha256(b"image").hexdigest(), "profile": "bundled", "prompt": None}
+    with backend.client() as client:
+        client.prepare(b"image")
     with zmq.Context() as context, open_dealer(context, connection) as socket:
         socket.connect(connection.endpoint)
-        socket.send_multipart(encode("segment", {**good, **fields}, [b"image"]))
+        socket.send_multipart(encode("segment", {**good, **fields}))
         assert socket.poll(20_000)
         answer = decode(socket.recv_multipart(), ANSWERS)
     assert answer.type == "error"

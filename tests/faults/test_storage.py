@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -12,12 +13,22 @@ from pathlib import Path
 
 import pytest
 from unocclude.errors import UnoccludeError
-from unocclude.protocol import Artifact, JobSpec
-from unocclude.server.blobs import BlobStore
+from unocclude.protocol import Artifact, JobSpec, ProtocolError
+from unocclude.server.blobs import WORK_FOLDER, BlobStore
+from unocclude.server.drafts import OPEN_UPLOADS
 from unocclude.server.intake import MAX_HELD_PAIRED, MIN_FREE, Intake
 from unocclude.server.jobs import JobStore
 
 JOB = "a" * 32
+
+
+def send(intake: Intake, picture: bytes, client: str, own: bool = False) -> str:
+    """Upload it in parts of two bytes."""
+    digest = hashlib.sha256(picture).hexdigest()
+    have = 0
+    while have < len(picture):
+        have = intake.take(digest, len(picture), have, picture[have : have + 2], client, own)
+    return digest
 
 
 @contextmanager
@@ -62,34 +73,48 @@ def test_an_image_that_does_not_fit_is_refused(new_backend) -> None:
         client.wait(client.submit(JobSpec(), b"steps=1"))
 
 
-def test_no_job_is_taken_when_the_disk_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_taken_when_the_disk_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = BlobStore(tmp_path)
     intake = Intake(tmp_path, JobStore(tmp_path / "jobs.sqlite"), blobs)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2 * MIN_FREE, MIN_FREE, MIN_FREE))
-    assert blobs.read(intake.take(b"fits", "key", own=True)) == b"fits"
+    assert blobs.read(send(intake, b"fits", "key", own=True)) == b"fits"
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2 * MIN_FREE, MIN_FREE + 1, MIN_FREE - 1))
     with pytest.raises(UnoccludeError, match="MiB are free") as caught:
-        intake.take(b"does not", "key", own=True)
+        send(intake, b"does not", "key", own=True)
     assert caught.value.code == "storage"
 
 
 def test_one_paired_client_cannot_fill_the_disk(tmp_path: Path) -> None:
     jobs = JobStore(tmp_path / "jobs.sqlite")
     intake = Intake(tmp_path, jobs, BlobStore(tmp_path))
-    picture = intake.take(b"12345", "farm", own=False)
+    picture = send(intake, b"12345", "farm")
     assert jobs.bytes_of("farm") == 5
     jobs.add(JOB, JobSpec(), picture, None, "farm")
     jobs.move(JOB, "running")
     jobs.move(JOB, "done", artifacts=[Artifact("mesh.glb", MAX_HELD_PAIRED - 6, "0" * 64)])
-    intake.take(b"1", "farm", own=False)
+    send(intake, b"1", "farm")
     with pytest.raises(UnoccludeError, match="4 GiB") as caught:
-        intake.take(b"2", "farm", own=False)
+        send(intake, b"2", "farm")
     assert caught.value.code == "full"
-    intake.take(b"2", "studio", own=False)
-    intake.take(b"2", "own", own=True)
+    send(intake, b"2", "studio")
+    send(intake, b"2", "own", own=True)
     jobs.forget(JOB)
-    intake.take(b"2", "farm", own=False)
+    send(intake, b"2", "farm")
+
+
+def test_unfinished_pictures_are_bounded_and_finished_ones_leave_no_draft(tmp_path: Path) -> None:
+    intake = Intake(tmp_path, JobStore(tmp_path / "jobs.sqlite"), BlobStore(tmp_path))
+    digests = [f"{number:064x}" for number in range(3 * OPEN_UPLOADS)]
+    for digest in digests:
+        assert intake.take(digest, 10, 0, b"part", "farm", own=False) == 4
+    assert len(list((tmp_path / WORK_FOLDER).iterdir())) == OPEN_UPLOADS
+    assert intake.take(digests[0], 10, 4, b"part", "farm", own=False) == 0  # its begin is gone, so again
+    assert intake.take(digests[-1], 10, 0, b"part", "farm", own=False) == 4  # sent twice, taken once
+    with pytest.raises(ProtocolError, match="announced"):
+        intake.take(digests[-1], 10, 4, b"x" * 6, "farm", own=False)
+    send(intake, b"whole", "studio")
+    assert len(list((tmp_path / WORK_FOLDER).iterdir())) == OPEN_UPLOADS - 1
 
 
 def test_a_home_that_cannot_be_used_is_said(new_backend, tmp_path: Path) -> None:

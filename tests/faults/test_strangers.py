@@ -20,11 +20,23 @@ from unocclude.client import Client
 from unocclude.connection import Connection
 from unocclude.errors import ServerUnavailableError
 from unocclude.link import open_dealer
-from unocclude.protocol import ANSWERS, MAX_FRAME, JobSpec, decode, encode
+from unocclude.protocol import ANSWERS, MAX_CHUNK, MAX_FRAME, JobSpec, decode, encode
 from unocclude.server.auth import CLIENTS, Gate, KeyPair
 from unocclude.server.sockets import Router
 
 PING = encode("ping", {"id": 1})
+SUBMIT = {"v": 1, "type": "submit", "id": 1, "job": "0" * 32, "spec": {}, "image": "0" * 64, "mask": None} | {
+    "completion": None
+}
+BAD_UPLOADS: list[tuple[dict[str, Any], bytes]] = [
+    ({}, b""),
+    ({}, b"evil"),  # not what its digest says
+    ({}, b"longer"),
+    ({"size": 2**40}, b"part"),
+    ({"offset": -1}, b"part"),
+    ({"picture": "../../etc/passwd"}, b"part"),
+    ({"size": MAX_CHUNK + 1}, bytes(MAX_CHUNK + 1)),
+]
 
 
 @pytest.fixture
@@ -111,6 +123,7 @@ def test_keys_and_store_are_for_the_user_alone(backend) -> None:
 def test_nonsense_is_refused_and_does_no_harm(backend, context) -> None:
     connection = Connection.load(backend.home)
     rng = random.Random(0)
+    upload = {"v": 1, "type": "upload", "id": 1, "picture": "0" * 64, "size": 4, "offset": 0}
     hostile = [
         [b""],
         [b"\xff\xfe"],
@@ -123,14 +136,13 @@ def test_nonsense_is_refused_and_does_no_harm(backend, context) -> None:
         [b'{"v":1,"type":"job","id":1,"job":"../../etc/passwd"}'],
         [b'{"v":1,"type":"ping","id":1}', b"a blob too many"],
         [
-            json.dumps({"v": 1, "type": "submit", "id": 1, "job": "0" * 32, "spec": {"prompt": 3}}).encode(),
-            b"",
+            json.dumps({**SUBMIT, "spec": {"prompt": 3}}).encode(),
         ],
         [
-            json.dumps({"v": 1, "type": "submit", "id": 1, "job": "0" * 32, "spec": {"seed": "\ud800"}}).encode(),
-            b"",
+            json.dumps({**SUBMIT, "spec": {"seed": "\ud800"}}).encode(),
         ],
         [b"{}"] * 50,
+        *([json.dumps({**upload, **wrong}).encode(), part] for wrong, part in BAD_UPLOADS),
         *([rng.randbytes(rng.randrange(1, 60)) for _ in range(rng.randrange(1, 4))] for _ in range(200)),
     ]
     with open_dealer(context, connection) as socket:

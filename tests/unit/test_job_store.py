@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -132,10 +133,10 @@ def test_an_estimate_is_the_mean_of_what_like_jobs_took() -> None:
 
 def test_blobs_are_kept_once_under_their_content(tmp_path: Path) -> None:
     blobs = BlobStore(tmp_path)
-    digest = blobs.put(b"content")
-    file = tmp_path / "file"
-    file.write_bytes(b"content")
-    assert blobs.take(file) == (digest, 7)
+    for name in ("file", "copy"):
+        (tmp_path / name).write_bytes(b"content")
+        digest, size = blobs.take(tmp_path / name)
+        assert (digest, size) == (hashlib.sha256(b"content").hexdigest(), 7)
     other = tmp_path / "other"
     other.write_bytes(b"more content")
     more, size = blobs.take(other)

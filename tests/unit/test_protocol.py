@@ -44,8 +44,10 @@ EVENT = Event(JOB, 3, 1e9, "running", "views", 4, 20, 1.25, 60.0)
 INFO = JobInfo(JOB, SPEC, "done", 1e9, 1e9 + 1, 1e9 + 2, 9, 0, None, (Artifact("views/000.png", 12, "ab" * 32),))
 REQUEST_EXAMPLES = [
     encode("hello", {"id": 1}),
-    encode("submit", {"id": 2, "job": JOB, "spec": SPEC.to_json()}, [b"image", b"mask"]),
-    encode("submit", {"id": 2, "job": JOB, "spec": SPEC.to_json()}, [b"image", b"", b"completion"]),
+    encode(
+        "submit", {"id": 2, "job": JOB, "spec": SPEC.to_json(), "image": "0" * 64, "mask": None, "completion": None}
+    ),
+    encode("upload", {"id": 2, "picture": "0" * 64, "size": 10, "offset": 5}, [b"image"]),
     encode("follow", {"id": 3, "job": JOB, "after": 7}),
     encode("fetch", {"id": 4, "job": JOB, "name": "views/000.png", "offset": 0, "length": 1024}),
     encode("jobs", {"id": 5, "limit": 10}),
@@ -183,7 +185,11 @@ def test_artifact_names_that_are_not(name: object) -> None:
         [b'{"v":1,"type":"submit","id":1,"job":"' + JOB.encode() + b'","spec":{}}'],
         [b'{"v":1,"type":"cancel","id":1,"job":"' + JOB.upper().encode() + b'"}'],
         [b'{"v":1,"type":"ping","id":1}' + b" " * MAX_HEADER],
-        [REQUEST_EXAMPLES[1][0], b"", b"", b"", b""],
+        [REQUEST_EXAMPLES[1][0], b"a blob too many"],
+        [REQUEST_EXAMPLES[2][0]],
+        [REQUEST_EXAMPLES[2][0], b"", b"a blob too many"],
+        [json.dumps({"v": 1, "type": "upload", "id": 1, "picture": "0" * 64, "size": 0, "offset": 0}).encode(), b""],
+        [json.dumps({"v": 1, "type": "upload", "id": 1, "picture": "../x", "size": 1, "offset": 0}).encode(), b""],
     ],
 )
 def test_malformed_requests_are_refused(frames: list[bytes]) -> None:

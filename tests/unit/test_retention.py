@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from unocclude.protocol import Artifact, JobSpec
-from unocclude.server.blobs import BlobStore
+from unocclude.server.blobs import WORK_FOLDER, BlobStore
 from unocclude.server.jobs import JobStore
 from unocclude.server.retention import Limits, Retention
 
@@ -27,11 +27,11 @@ class House:
     def job(self, name: str, days: float, ended: bool = True) -> str:
         """A job with an image of its own, and a result of 1000 bytes where it has ended."""
         job = name * 32
-        image = self.blobs.put(f"image of {name}".encode())
+        image = store(self.blobs, f"image of {name}".encode())
         self.jobs.add(job, JobSpec(), image, None)
         digests = [image]
         if ended:
-            result = self.blobs.put(name.encode() * 1000)
+            result = store(self.blobs, name.encode() * 1000)
             digests.append(result)
             self.jobs.move(job, "running")
             self.jobs.move(job, "done", artifacts=[Artifact("mesh.glb", 1000, result)])
@@ -52,6 +52,12 @@ class House:
 
     def left(self) -> int:
         return len([path for path in self.blobs.folder.rglob("*") if path.is_file()])
+
+
+def store(blobs: BlobStore, data: bytes) -> str:
+    draft = blobs.folder.parent / WORK_FOLDER / "draft"
+    draft.write_bytes(data)
+    return blobs.take(draft)[0]
 
 
 def age(path: Path, days: float) -> None:
@@ -90,10 +96,10 @@ def test_what_a_waiting_job_needs_stays_however_old(house: House) -> None:
 
 def test_what_just_ended_or_was_just_used_stays(house: House) -> None:
     job = house.job("a", days=0)
-    orphan, shared = house.blobs.put(b"nobody's"), house.blobs.put(b"handed in again")
+    orphan, shared = store(house.blobs, b"nobody's"), store(house.blobs, b"handed in again")
     for digest in (orphan, shared):
         age(house.blobs.path(digest), 2)
-    house.blobs.put(b"handed in again")
+    store(house.blobs, b"handed in again")
     house.sweep(files=0)
     assert house.jobs.get(job) is not None
     assert not house.blobs.path(orphan).exists()

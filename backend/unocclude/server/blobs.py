@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from pathlib import Path
 
 from unocclude.durable_files import move_durably
 
+WORK_FOLDER = "work"
+"""In the home folder, so on the same disk: what is not finished yet."""
+
 
 class BlobStore:
-    """Files named by their sha256 in `blobs/` of the home folder; drafts are in `work/`, on the same disk.
+    """Files named by their sha256 in `blobs/` of the home folder; what is to be moved there is made in `work/`.
 
     Several processes may write at the same time.
     """
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "blobs"
-        self._drafts = home / "work"
-        for folder in (self.folder, self._drafts):
+        for folder in (self.folder, home / WORK_FOLDER):
             folder.mkdir(exist_ok=True)
 
     def path(self, digest: str) -> Path:
@@ -32,36 +33,25 @@ class BlobStore:
     def read(self, digest: str) -> bytes:
         return self.path(digest).read_bytes()
 
-    def put(self, data: bytes) -> str:
-        """Store these bytes and return their digest, once they are on disk."""
-        digest = hashlib.sha256(data).hexdigest()
-        if not self._has(digest):
-            draft = self._drafts / f"draft-{secrets.token_hex(8)}"
-            try:
-                draft.write_bytes(data)
-                self._adopt(draft, digest)
-            finally:
-                draft.unlink(missing_ok=True)  # on a full disk, a part of it
-        return digest
+    def adopt(self, file: Path, digest: str) -> None:
+        """Move a file of the same disk in, whose sha256 this is."""
+        if not self.has(digest):
+            target = self.path(digest)
+            target.parent.mkdir(exist_ok=True)
+            move_durably(file, target)
 
     def take(self, file: Path) -> tuple[str, int]:
         """Move a file of the same disk in; return its digest and size in bytes."""
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         size = file.stat().st_size
-        if not self._has(digest):
-            self._adopt(file, digest)
+        self.adopt(file, digest)
         return digest, size
 
-    def _has(self, digest: str) -> bool:
+    def has(self, digest: str) -> bool:
         """Whether it is there; if so it counts as used just now, and the retention spares it."""
         try:
             os.utime(self.path(digest))
         except FileNotFoundError:
             return False
         return True
-
-    def _adopt(self, file: Path, digest: str) -> None:
-        target = self.path(digest)
-        target.parent.mkdir(exist_ok=True)
-        move_durably(file, target)

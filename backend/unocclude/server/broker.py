@@ -6,7 +6,6 @@ has room.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -28,9 +27,9 @@ from unocclude.protocol import (
     MAX_CHUNK,
     MAX_FRAME,
     MAX_HEADER,
+    MAX_PICTURE,
     REQUESTS,
     JobSpec,
-    ProtocolError,
     ServerStatus,
     decode,
     encode,
@@ -114,6 +113,7 @@ class Broker:
         self._handlers: dict[str, Callable[[Request], Answer | None]] = {
             "hello": self._hello,
             "ping": self._ping,
+            "upload": self._upload,
             "submit": self._submit,
             "follow": self._follow,
             "unfollow": self._unfollow,
@@ -231,11 +231,17 @@ class Broker:
     # --- requests, as in PROTOCOL.md ------------------------------------------------------------------------
 
     def _hello(self, request: Request) -> Answer:
-        limits = {"header": MAX_HEADER, "frame": MAX_FRAME, "chunk": MAX_CHUNK, "queue": MAX_QUEUED}
+        sizes = {"header": MAX_HEADER, "frame": MAX_FRAME, "chunk": MAX_CHUNK, "picture": MAX_PICTURE}
+        limits = {**sizes, "queue": MAX_QUEUED}
         return Answer("welcome", {"server": __version__, "capabilities": sorted(self._handlers), "limits": limits})
 
     def _ping(self, request: Request) -> Answer:
         return Answer("pong", {})
+
+    def _upload(self, request: Request) -> Answer:
+        picture, size, offset = (request.fields[name] for name in ("picture", "size", "offset"))
+        have = self._intake.take(picture, size, offset, request.blobs[0], request.key, request.own)
+        return Answer("uploaded", {"picture": picture, "have": have})
 
     def _submit(self, request: Request) -> Answer:
         job = request.fields["job"]
@@ -243,11 +249,8 @@ class Broker:
         known = self._jobs.get(job)
         if known is None:
             self._intake.check_queue(request.key, request.own)
-        image = self._intake.take(request.blobs[0], request.key, request.own)
-        mask, completion = (
-            self._intake.take(picture, request.key, request.own) if picture else None
-            for picture in (*request.blobs[1:], b"", b"")[:2]
-        )
+        image, mask, completion = (request.fields[name] for name in ("image", "mask", "completion"))
+        self._check_pictures(request, image, mask, completion)
         mine = request.key, spec, image, mask, completion
         if known is None:
             self._jobs.add(job, spec, image, mask, request.key, completion)
@@ -256,6 +259,11 @@ class Broker:
         elif (known.client, known.spec, known.image, known.mask, known.completion) != mine:
             raise make_error("conflict", f"The id {job} belongs to another job.", "Make a new id.")
         return Answer("accepted", {"job": job, "new": known is None, "seq": self._its_job(request).seq})
+
+    def _check_pictures(self, request: Request, *digests: str | None) -> None:
+        """Raises UnoccludeError where the client has not uploaded one of these."""
+        if not all(digest is None or self._intake.has(digest, request.key, request.own) for digest in digests):
+            raise make_error("not_found", "The backend does not have this picture.", "Upload it first.")
 
     def _follow(self, request: Request) -> Answer:
         job = self._its_job(request)
@@ -296,12 +304,7 @@ class Broker:
         image, prompt = request.fields["image"], request.fields["prompt"]
         if prompt is not None:
             JobSpec.from_json({"prompt": prompt})
-        if request.blobs and hashlib.sha256(request.blobs[0]).hexdigest() != image:
-            raise ProtocolError("The image is not the one that was announced.", "Send the file's own sha256.")
-        if request.blobs:
-            self._intake.take(request.blobs[0], request.key, request.own)
-        elif not self._intake.has(image, request.key, request.own):
-            raise make_error("not_found", "The backend does not have this image.", "Send it along.")
+        self._check_pictures(request, image)
         self._desk.ask(Click(request.client, request.fields["id"], request.fields))
 
     def _give_mask(self, click: Click, outcome: MaskOrError) -> None:

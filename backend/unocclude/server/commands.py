@@ -16,6 +16,7 @@ from unocclude.client import Client
 from unocclude.connection import PYTHON_NOTE, Connection, home_folder, write_private
 from unocclude.errors import ServerUnavailableError
 from unocclude.protocol import make_error
+from unocclude.server.blobs import WORK_FOLDER
 from unocclude.server.broker import Broker
 from unocclude.server.clients import ClientBook
 from unocclude.server.devices import check_devices, find_devices
@@ -62,7 +63,7 @@ def serve(
         ) from None
     try:
         log_to(home / "server.log")
-        shutil.rmtree(home / "work", ignore_errors=True)  # what processes left that were killed
+        shutil.rmtree(home / WORK_FOLDER, ignore_errors=True)  # what processes left that were killed
         broker = Broker(home, endpoint, runner, segmenter, limits, devices)
         try:
             stop_on_signals(broker.stop)

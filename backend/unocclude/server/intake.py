@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from unocclude.errors import InputError
 from unocclude.protocol import make_error
-from unocclude.server.blobs import BlobStore
+from unocclude.server.blobs import WORK_FOLDER, BlobStore
+from unocclude.server.drafts import Drafts
 from unocclude.server.jobs import JobStore
 
 MAX_QUEUED = 64
@@ -26,6 +26,7 @@ class Intake:
         self._home = home
         self._jobs = jobs
         self._blobs = blobs
+        self._drafts = Drafts(home / WORK_FOLDER)
 
     def check_queue(self, client: str, own: bool) -> None:
         """Raises UnoccludeError where too many jobs wait already, of all or of this paired client."""
@@ -35,11 +36,36 @@ class Intake:
             words = f"{MAX_QUEUED_PAIRED} jobs of this client are waiting already."
             raise make_error("full", words, "Try again when some have ended.")
 
-    def take(self, picture: bytes, client: str, own: bool) -> str:
-        """Store it and return its digest. Raises UnoccludeError where there is no room for it, InputError where it is
-        empty."""
-        if not picture:
-            raise InputError("The picture is an empty file.", "Choose another one.")
+    def take(self, digest: str, size: int, offset: int, part: bytes, client: str, own: bool) -> int:
+        """Take a part of a picture file of this sha256 and so many bytes; return how many of them are here now.
+
+        A part that is not the next one changes nothing. Raises UnoccludeError where there is no room for the file,
+        ProtocolError where the part does not belong to it.
+        """
+        if self.has(digest, client, own):
+            return size
+        draft = self._drafts.get(client, digest)
+        if draft is None:
+            self._check_room(size, client, own)
+            draft = self._drafts.begin(client, digest, size)
+        try:
+            draft.add(offset, part)
+            if draft.complete:
+                self._blobs.adopt(draft.path, digest)
+                if not own:
+                    self._jobs.note_upload(client, digest, size)
+        except BaseException:
+            self._drafts.end(client, digest)
+            raise
+        if draft.complete:
+            self._drafts.end(client, digest)
+        return draft.have
+
+    def has(self, digest: str, client: str, own: bool) -> bool:
+        """Whether this picture is here, and came from this client."""
+        return self._blobs.has(digest) and (own or self._jobs.has_upload(client, digest))
+
+    def _check_room(self, size: int, client: str, own: bool) -> None:
         free = shutil.disk_usage(self._home).free
         if free < MIN_FREE:
             raise make_error(
@@ -47,17 +73,9 @@ class Intake:
                 f"Only {free >> 20} MiB are free on the disk of {self._home}.",
                 f"Make room: {MIN_FREE >> 20} MiB are needed to take a job.",
             )
-        if not own and self._jobs.bytes_of(client) + len(picture) > MAX_HELD_PAIRED:
+        if not own and self._jobs.bytes_of(client) + size > MAX_HELD_PAIRED:
             raise make_error(
                 "full",
                 f"This client's pictures and results take {MAX_HELD_PAIRED >> 30} GiB.",
                 "Try again when the backend has forgotten old jobs, or have it keep them for a shorter time.",
             )
-        digest = self._blobs.put(picture)
-        if not own:
-            self._jobs.note_upload(client, digest, len(picture))
-        return digest
-
-    def has(self, digest: str, client: str, own: bool) -> bool:
-        """Whether this picture is here, and came from this client."""
-        return self._blobs.path(digest).exists() and (own or self._jobs.has_upload(client, digest))

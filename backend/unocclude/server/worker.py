@@ -33,7 +33,7 @@ from unocclude.protocol import (
     is_job_id,
     make_error,
 )
-from unocclude.server.blobs import BlobStore
+from unocclude.server.blobs import WORK_FOLDER, BlobStore
 from unocclude.server.orders import Orders
 
 if TYPE_CHECKING:  # the broker imports this module too, and has no use for numpy
@@ -148,7 +148,7 @@ def work(orders: Orders) -> None:
         if order.type != "run":
             continue  # a cancel that came too late
         job = order.fields["job"]
-        folder = Path(tempfile.mkdtemp(prefix=f"{job}-", dir=home / "work"))
+        folder = Path(tempfile.mkdtemp(prefix=f"{job}-", dir=home / WORK_FOLDER))
         try:
             run_job(
                 JobSpec.from_json(order.fields["spec"]),
