@@ -22,6 +22,7 @@ from .core.requests import Request, Run, parse
 from .core.result import coverage as coverage_of
 from .core.session import Session
 from .placement import place, seen_by
+from .wire.connection import home_folder
 from .wire.errors import InputError, UnoccludeError
 
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
     provide_pyzmq()
-    session = Session(Link(), Link())
+    session = Session(Link(home_folder()), Link(home_folder()))
     outcomes = _done(run) if run.resume else {}
     if outcomes:
         print(f"{len(outcomes)} of {len(run.requests)} done before", flush=True)

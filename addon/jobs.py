@@ -11,16 +11,16 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.types import Context, Image, Scene
 
-from .core.backend import find_python, python_or_reason
+from .backend_choice import backend_home, starting_python
 from .core.job import Job, Phase, Source
 from .core.link import Link, Order
 from .core.session import Session
 from .core.strokes import Painting
 from .picture import picture_file
 from .placement import Placed, may_place, place, seen_by
-from .preferences import preferences
 from .properties import reference_image
 from .redraw import redraw
+from .wire.connection import home_folder
 from .wire.errors import InputError, UnoccludeError
 from .wire.protocol import JobInfo
 
@@ -30,7 +30,7 @@ BACKEND_AGE = 5.0
 """Seconds for which it is taken as known whether a backend runs."""
 UNDO_NAME = "Reconstruct Occluded Object"
 
-session = Session(Link(), Link())
+session = Session(Link(home_folder()), Link(home_folder()))
 _backend_seen = 0.0
 
 
@@ -113,7 +113,7 @@ def _order(
     completion: bytes | None = None,
     mask_of: str = "",
 ) -> None:
-    python = python_or_reason(preferences().python)
+    python = starting_python()
     folder = _results() / job.id
     order = Order(job.id, job.spec, picture, folder, python, None, painting, completion, mask_of)
     session.reconstruct(job, order)
@@ -157,7 +157,7 @@ def _compare(job: Job, placed: Placed, scene: Scene) -> None:
 
 def start_backend() -> None:
     """Raises ServerUnavailableError where it is not installed."""
-    session.start_backend(find_python(preferences().python))
+    session.start_backend(starting_python())
     watch()
 
 
@@ -215,14 +215,21 @@ def _another_file_was_opened(*_: object) -> None:
         job.strayed = True
 
 
+def use_backend() -> None:
+    """The one that the preferences name now. What another one works on goes on there."""
+    global session
+    session.close()
+    home = backend_home()
+    session = Session(Link(home), Link(home))
+
+
 def register() -> None:
     bpy.app.handlers.load_post.append(_another_file_was_opened)
+    use_backend()
 
 
 def unregister() -> None:
-    global session
     bpy.app.handlers.load_post.remove(_another_file_was_opened)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
     session.close()
-    session = Session(Link(), Link())

@@ -5,18 +5,20 @@ What is drawn asks for it: whatever changed the prompt (a click, undo, a script)
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 from bpy.app.handlers import persistent
 from bpy.types import Context, Image
 
 from . import jobs
-from .core.backend import find_python
+from .backend_choice import backend_home, is_elsewhere, starting_python
 from .core.masks import Mask, Masks
 from .core.silhouette import Rectangle, rectangles
 from .core.strokes import Painting, nothing, painted
 from .picture import picture_file
-from .preferences import preferences
 from .redraw import redraw
+from .wire.connection import home_folder
 from .wire.errors import ServerUnavailableError, UnoccludeError
 from .wire.protocol import Prompt
 
@@ -27,8 +29,8 @@ TICK = 0.02
 class MaskView:
     """One picture's mask. Names and values only, no references into Blender's data."""
 
-    def __init__(self) -> None:
-        self.masks = Masks()
+    def __init__(self, home: Path) -> None:
+        self.masks = Masks(home)
         self.wanted: tuple[str, Prompt] | None = None
         """The image's name and its prompt as they are now."""
         self.asked: tuple[str, Prompt] | None = None
@@ -74,7 +76,7 @@ class MaskView:
         self._picture = None
 
 
-view = MaskView()
+view = MaskView(home_folder())
 
 
 def see(image: Image) -> None:
@@ -135,7 +137,7 @@ def _ask() -> None:
 
 
 def _take(mask: Mask) -> None:
-    if isinstance(mask.error, ServerUnavailableError):
+    if isinstance(mask.error, ServerUnavailableError) and not is_elsewhere():
         _start_backend()
         return
     view.error = mask.error
@@ -145,7 +147,7 @@ def _take(mask: Mask) -> None:
 def _start_backend() -> None:
     view.number = 0
     try:
-        jobs.session.start_backend(find_python(preferences().python))
+        jobs.session.start_backend(starting_python())
     except UnoccludeError as error:
         view.error = error
         return
@@ -160,21 +162,25 @@ def _backend_has_started() -> None:
         view.asked = None  # ask again
 
 
-@persistent
-def _another_file_was_opened(*_: object) -> None:
+def use_backend() -> None:
+    """The one that the preferences name now."""
     global view
     view.masks.close()
-    view = MaskView()
+    view = MaskView(backend_home())
+
+
+@persistent
+def _another_file_was_opened(*_: object) -> None:
+    use_backend()
 
 
 def register() -> None:
     bpy.app.handlers.load_post.append(_another_file_was_opened)
+    use_backend()
 
 
 def unregister() -> None:
-    global view
     bpy.app.handlers.load_post.remove(_another_file_was_opened)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
     view.masks.close()
-    view = MaskView()

@@ -7,6 +7,7 @@ from bpy.props import FloatProperty
 from bpy.types import Context, Image, Panel, SpaceImageEditor, UILayout, WindowManager
 
 from . import brush_tool, jobs, mask_view
+from .backend_choice import is_elsewhere
 from .brush_tool import UNOCCLUDE_OT_brush
 from .core.job import Job, Phase
 from .cures import draw_error_with_cures
@@ -138,8 +139,11 @@ class _Backend(_Section):
         runs = jobs.session.backend_runs
         row = layout.row()
         row.label(text={None: "Not known", False: "Stopped", True: "Running"}[runs])
-        row.operator(UNOCCLUDE_OT_stop_backend.bl_idname if runs else UNOCCLUDE_OT_start_backend.bl_idname)
-        layout.prop(preferences(), "python", text="Python")
+        if is_elsewhere():
+            row.label(text="On another machine", icon="URL")
+        else:
+            row.operator(UNOCCLUDE_OT_stop_backend.bl_idname if runs else UNOCCLUDE_OT_start_backend.bl_idname)
+            layout.prop(preferences(), "python", text="Python")
         if jobs.session.backend_error is not None:
             draw_error_with_cures(layout, jobs.session.backend_error, context)
 

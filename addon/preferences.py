@@ -10,6 +10,13 @@ from bpy.props import EnumProperty, StringProperty
 from bpy.types import AddonPreferences, Context
 
 
+def _use_backend(_: UnoccludePreferences, __: Context) -> None:
+    from . import jobs, mask_view  # they read these preferences
+
+    jobs.use_backend()
+    mask_view.use_backend()
+
+
 class UnoccludePreferences(AddonPreferences):
     bl_idname = __package__
 
@@ -46,6 +53,16 @@ class UnoccludePreferences(AddonPreferences):
         subtype="FILE_PATH",
     )
 
+    connection: StringProperty(
+        name="Other Machine's Backend",
+        description=(
+            "The connection file that `unocclude clients pair` made on another machine, to use that one's backend. "
+            "Empty: this machine's own"
+        ),
+        subtype="FILE_PATH",
+        update=_use_backend,
+    )
+
     def draw(self, context: Context) -> None:
         from . import installation, models  # their operators read these preferences
 
@@ -59,6 +76,7 @@ class UnoccludePreferences(AddonPreferences):
         column.prop(self, "index")
         column.prop(self, "mirror")
         column.prop(self, "python")
+        column.prop(self, "connection")
 
 
 def preferences() -> UnoccludePreferences:

@@ -21,6 +21,12 @@ def installation_folder() -> Path:
     return home_folder() / "installed"
 
 
+def paired_home(chosen: str) -> Path:
+    """The folder of the connection file that `unocclude clients pair` made; `chosen` is the file or its folder."""
+    path = Path(chosen).expanduser()
+    return path if path.is_dir() else path.parent
+
+
 def find_python(chosen: str) -> Path:
     """The backend's Python: the one chosen in the preferences, else the one that the add-on installed, else the one
     that ran it last, else the one that belongs to the source tree, else to the `unocclude` command.

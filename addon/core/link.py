@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..wire.connection import home_folder
 from ..wire.errors import Cancelled, ServerUnavailableError, UnoccludeError
 from ..wire.protocol import Event, JobInfo, JobSpec
 from . import result
@@ -121,8 +120,8 @@ News: TypeAlias = "Starting | Sending | Event | Delivered | Compared | Failed | 
 class Link:
     """Its thread starts with the first task and ends with `close`. All other methods return at once."""
 
-    def __init__(self, home: Path | None = None) -> None:
-        self._home = home or home_folder()
+    def __init__(self, home: Path) -> None:
+        self._home = home
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._cancelled: set[str] = set()

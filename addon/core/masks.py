@@ -32,7 +32,7 @@ class Mask:
 class Masks:
     """Belongs to the main thread; nothing but `close` waits. Threads start with the first `ask`."""
 
-    def __init__(self, home: Path | None = None) -> None:
+    def __init__(self, home: Path) -> None:
         self._home = home
         self._clicks: Clicks | None = None
         self._answers: queue.SimpleQueue[Mask] = queue.SimpleQueue()

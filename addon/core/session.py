@@ -112,7 +112,10 @@ class Session:
         self._questions += 1
         self._desk.look_for_backend()
 
-    def start_backend(self, python: Path) -> None:
+    def start_backend(self, python: Path | UnoccludeError) -> None:
+        """Raises the reason where there is nothing to start it with."""
+        if isinstance(python, UnoccludeError):
+            raise python
         self._questions += 1
         self.backend_error = None
         self._desk.start_backend(python)

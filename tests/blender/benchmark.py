@@ -2,7 +2,9 @@
 
 For each Blender on this machine, a line for every kind of work: how often, median and worst milliseconds on the clock,
 and median and worst milliseconds of the processor, which a busy machine does not change. The backend is real, its
-pipeline is scripted; the mesh has 81,920 faces, and previews come all the time.
+pipeline is scripted; the mesh has about 24,000 faces, as the best quality gives, and previews come all the time.
+The last line takes together what happens from the order of a job until its mesh is in the scene, and says whether it
+keeps within 20 ms (median) and 100 ms (worst).
 """
 
 from __future__ import annotations

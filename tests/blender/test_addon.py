@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from PIL import Image as Picture
 from real_blenders import HERE
 from small_models import content
 from unocclude.client import Client
+from unocclude.connection import Connection
 from unocclude.models.registry import NEEDED
 
 sys.path += [str(Path(__file__).resolve().parents[1] / ring) for ring in ("install", "unit")]
@@ -88,6 +91,18 @@ def test_installing_the_backend(run: Callable, dist: Path, tmp_path: Path, monke
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     run("installing.py", dist, write_packages(tmp_path / "packages"))
+
+
+def test_a_backend_on_another_machine(
+    run: Callable, dist: Path, backend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = tmp_path / "other" / "connection.json"
+    connection.parent.mkdir()
+    clients = [sys.executable, "-m", "unocclude", "clients"]
+    pair = ["pair", "studio", "--endpoint", Connection.load(backend).endpoint, "--out", str(connection)]
+    subprocess.run([*clients, *pair], check=True)
+    monkeypatch.setenv("UNOCCLUDE_HOME", str(tmp_path / "own"))
+    run("paired.py", dist, connection, f"UNOCCLUDE_HOME={backend} {shlex.join([*clients, 'revoke', 'studio'])}")
 
 
 def test_downloading_models(
