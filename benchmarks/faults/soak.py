@@ -4,18 +4,20 @@
 
 Prints memory and file descriptors of the broker and of the worker after the first tenth of the jobs and at the end,
 the round trip of an empty request, the time until a picture of 3840 x 2160 pixels is acknowledged, and the broker's own
-time per job. Needs /proc, so Linux.
+time per job. With `--bundled`, also the broker's share of a job with the bundled models. Needs /proc, so Linux.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,8 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tests" / "faults")]
 from backend_process import Backend  # noqa: E402
 from processes import children, command, cpu_seconds, descriptors, memory  # noqa: E402
 from unocclude.client import Client  # noqa: E402
-from unocclude.protocol import JobSpec  # noqa: E402
+from unocclude.protocol import JobSpec, Prompt  # noqa: E402
+from unocclude.server.commands import DEFAULT_RUNNER  # noqa: E402
 
 ROUND_TRIPS = 500
 
@@ -35,6 +38,7 @@ ROUND_TRIPS = 500
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--bundled", action="store_true", help="also a job with the bundled models")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         backend = Backend(Path(home)).start()
@@ -51,6 +55,8 @@ def main() -> None:
             )
             soak(client, broker, options.jobs)
         backend.stop()
+    if options.bundled:
+        bundled_job()
 
 
 def soak(client: Client, broker: int, count: int) -> None:
@@ -69,6 +75,27 @@ def soak(client: Client, broker: int, count: int) -> None:
         print(
             f"{name:<28}{before[name][0]} to {kib} KiB ({growth:+.1f} %), {before[name][1]} to {open_files} descriptors"
         )
+
+
+def bundled_job() -> None:
+    """One job as it is by default, watched by a client, in a backend that has just been started."""
+    sample = resources.files("unocclude") / "bundled"
+    x, y = json.loads((sample / "sample.json").read_text())["points"][0]
+    with tempfile.TemporaryDirectory() as home:
+        backend = Backend(Path(home), DEFAULT_RUNNER).start()
+        assert backend.process is not None
+        broker = backend.process.pid
+        with backend.client() as client:
+            while client.status().workers[0].state != "idle":
+                time.sleep(0.1)
+            (worker,) = (pid for pid in children(broker) if "server.worker" in command(pid))
+            before = {pid: cpu_seconds(pid) for pid in (broker, worker)}
+            spec = JobSpec(prompt=Prompt(points=((x, y),)), device="cpu")
+            client.wait(client.submit(spec, (sample / "sample.png").read_bytes()))
+            own, work = (cpu_seconds(pid) - before[pid] for pid in (broker, worker))
+        backend.stop()
+    print(f"{'bundled job':<28}{work:.1f} s of processor time")
+    print(f"{'broker, own time':<28}{own:.2f} s, {100 * own / work:.2f} % of that")
 
 
 def taken(broker: int) -> dict[str, tuple[int, int]]:

@@ -14,7 +14,8 @@ from unocclude.connection import Connection
 
 
 class Backend:
-    """A backend process with a home folder of its own. `path` is where Python finds the runners."""
+    """A backend process with a home folder of its own. `path` is where Python finds the runners, `prefix` the command
+    that runs it, if any."""
 
     def __init__(
         self,
@@ -23,12 +24,14 @@ class Backend:
         segmenter: str = "fake_segmenter:embed",
         path: Path = Path(__file__).parent,
         devices: Sequence[str] = ("auto",),
+        prefix: Sequence[str] = (),
     ) -> None:
         self.home = home
         self.runner = runner
         self.segmenter = segmenter
         self.path = path
         self.devices = devices
+        self.prefix = prefix
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Backend:
@@ -44,7 +47,7 @@ class Backend:
     def spawn(self, *options: str) -> subprocess.Popen[bytes]:
         runners = ["--runner", self.runner, "--segmenter", self.segmenter, "--devices", *self.devices]
         return subprocess.Popen(
-            [sys.executable, "-m", "unocclude.server", *runners, *options],
+            [*self.prefix, sys.executable, "-m", "unocclude.server", *runners, *options],
             env={
                 **os.environ,
                 "UNOCCLUDE_HOME": str(self.home),

@@ -128,12 +128,63 @@ def test_a_home_that_cannot_be_used_is_said(new_backend, tmp_path: Path) -> None
     assert "Traceback" not in said
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user whom file modes bind")
-def test_a_read_only_home_is_said(new_backend, tmp_path: Path) -> None:
-    backend = new_backend()
+@pytest.fixture
+def bound_by_modes() -> list[str]:
+    """The command that runs a process whom file modes bind, as they bind everybody but root."""
+    if os.name != "posix":
+        pytest.skip("Windows has no such file modes")
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("file modes do not bind root")
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+
+
+@contextmanager
+def read_only(*paths: Path) -> Iterator[None]:
+    before = {path: path.stat().st_mode for path in paths}
+    for path in paths:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    yield
+    for path, mode in before.items():
+        path.chmod(mode)
+
+
+def test_a_read_only_home_is_said(new_backend, bound_by_modes: list[str]) -> None:
+    backend = new_backend(prefix=bound_by_modes)
     backend.home.mkdir()
-    backend.home.chmod(0o500)
-    said = backend.spawn().communicate(timeout=120)[0].decode()
-    backend.home.chmod(0o700)
+    with read_only(backend.home):
+        said = backend.spawn().communicate(timeout=120)[0].decode()
     assert "cannot be written" in said
     assert "Traceback" not in said
+
+
+def test_a_read_only_store_is_said_and_left_alone(new_backend, bound_by_modes: list[str]) -> None:
+    backend = new_backend(prefix=bound_by_modes).start()
+    with backend.client() as client:
+        job = client.submit(JobSpec(), b"steps=1")
+        client.wait(job)
+    backend.stop()
+    with read_only(backend.home / "jobs.sqlite"):
+        said = backend.spawn().communicate(timeout=120)[0].decode()
+    assert "jobs.sqlite cannot be used" in said
+    assert "Traceback" not in said
+    backend.start()
+    with backend.client() as client:
+        assert client.job(job).state == "done"
+
+
+def test_folders_that_become_read_only_cost_new_jobs_alone(new_backend, bound_by_modes: list[str]) -> None:
+    backend = new_backend(prefix=bound_by_modes).start()
+    with backend.client() as client:
+        before = client.submit(JobSpec(), b"steps=1")
+        client.wait(before)
+        with read_only(backend.home / "work", backend.home / "blobs"):
+            with pytest.raises(UnoccludeError, match="store failed") as caught:
+                client.submit(JobSpec(), b"steps=2")
+            assert caught.value.code == "storage"
+            assert client.fetch(before, backend.home / "fetched")
+            with pytest.raises(UnoccludeError) as caught:  # its picture is there, but its results have no place
+                client.wait(client.submit(JobSpec(seed=1), b"steps=1"))
+            assert caught.value.cure
+        client.wait(client.submit(JobSpec(), b"steps=2"))

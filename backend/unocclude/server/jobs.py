@@ -134,6 +134,7 @@ class JobStore:
 
     def __init__(self, path: Path) -> None:
         try:
+            path.open("ab").close()  # a store that cannot be written says so now, and not with the first job
             damaged = set_aside(path) if is_damaged(path) else None
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.row_factory = sqlite3.Row
