@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from math import dist
+
 import bpy
 from bpy.props import BoolProperty, FloatProperty
 from bpy.types import Context, Event, Image, Operator, Region, WorkSpaceTool
 from gpu_extras.presets import draw_circle_2d
 
 from .core.silhouette import Rectangle, Silhouette, rectangles
-from .core.strokes import Painting, Stroke, painted, places_to_text
+from .core.strokes import STEP, Painting, Stroke, painted, places_to_text
 from .image_editor import has_picture, open_in_image_editor, take_tool
 from .properties import reference_image
 
@@ -61,8 +63,11 @@ class UNOCCLUDE_OT_paint_mask(Operator):
     def _go_to(self, context: Context, event: Event) -> None:
         image = context.space_data.image
         u, v = context.region.view2d.region_to_view(event.mouse_region_x, event.mouse_region_y)
-        self._places.append((u * image.size[0], (1 - v) * image.size[1]))
-        last = Stroke(tuple(self._places[-2:]), _radius(context, image))
+        place, radius = (u * image.size[0], (1 - v) * image.size[1]), _radius(context, image)
+        if self._places and dist(place, self._places[-1]) < STEP * radius:
+            return  # no pixel would change that matters
+        self._places.append(place)
+        last = Stroke(tuple(self._places[-2:]), radius)
         self._painted = painted(self._painted, Painting((last,), tuple(image.size)))
         stroke_drawn[:] = [(rectangles(self._painted, image.size[0]), self.erase)]
         context.area.tag_redraw()

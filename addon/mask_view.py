@@ -14,7 +14,7 @@ from bpy.types import Context, Image
 from . import jobs
 from .backend_choice import backend_home, is_elsewhere, starting_python
 from .core.masks import Mask, Masks
-from .core.silhouette import Rectangle, rectangles
+from .core.silhouette import Rectangle, Silhouette, rectangles
 from .core.strokes import Painting, nothing, painted
 from .picture import picture_file
 from .redraw import redraw
@@ -42,6 +42,7 @@ class MaskView:
         self.drawn: tuple[Mask | None, Painting | None] | None = None
         """What `rectangles` were made of."""
         self.rectangles: list[Rectangle] = []
+        self._painted: Silhouette = []
         self.error: UnoccludeError | None = None
         self.starting = False
         """Whether the backend is being started for this."""
@@ -57,13 +58,17 @@ class MaskView:
         return self.drawn is None or self.drawn[0] is not self.found or self.drawn[1] != self.painting
 
     def draw(self) -> None:
-        """Make the rectangles of what is to be drawn."""
-        self.drawn = self.found, self.painting
+        """Make the rectangles of what is to be drawn. A further stroke only costs itself."""
+        before, self.drawn = self.drawn, (self.found, self.painting)
         if self.painting is None:
             self.rectangles = self.found.rectangles if self.found else []
-        else:
-            found = self.found.silhouette if self.found and self.found.silhouette else nothing(self.painting)
-            self.rectangles = rectangles(painted(found, self.painting), self.painting.size[0])
+            return
+        rows = self.found.silhouette if self.found and self.found.silhouette else nothing(self.painting)
+        more = self.painting
+        if before is not None and before[0] is self.found and before[1] is not None and more.goes_on_from(before[1]):
+            rows, more = self._painted, more.after(before[1])
+        self._painted = painted(rows, more)
+        self.rectangles = rectangles(self._painted, more.size[0])
 
     def picture(self, image: Image) -> bytes:
         """The image's file. The same object while one is pointing at it, so that it is sent once."""

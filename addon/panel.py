@@ -153,7 +153,7 @@ def _draw_points(layout: UILayout, image: Image, context: Context) -> None:
     inside = sum(not mark.negative for mark in marks)
     column = layout.column(align=True)
     tools = column.split(factor=0.7, align=True)
-    tools.operator(UNOCCLUDE_OT_point.bl_idname, icon="RESTRICT_SELECT_OFF")
+    tools.operator(UNOCCLUDE_OT_point.bl_idname, text="Point", icon="RESTRICT_SELECT_OFF")
     tools.operator(UNOCCLUDE_OT_brush.bl_idname, text="Brush", icon="BRUSH_DATA")
     row = column.row(align=True)
     row.operator(UNOCCLUDE_OT_remove_point.bl_idname, text="Undo", icon="LOOP_BACK")

@@ -55,12 +55,24 @@ def story(window: Window) -> None:
     window.wait(lambda state: state["mask"])
     window.screenshot("point.png")
 
+    window.until(lambda state: state["tool"] == "unocclude.brush_tool", lambda: window.click(*window.sidebar(80, 72)))
+    stroke = window.place_of_pixel(225, 240), window.place_of_pixel(255, 330)
+    window.until(lambda state: state["strokes"] == 1, lambda: window.drag(*stroke))
+    window.screenshot("brush.png")
+    editor = window.middle(window.state["regions"]["WINDOW"])
+    window.until(lambda state: state["strokes"] == 0, lambda: window.key("ctrl+z", *editor))
+    window.until(lambda state: state["tool"] == "unocclude.point_tool", lambda: window.click(*window.sidebar(180, 72)))
+
     window.until(lambda state: state["phase"], lambda: window.click(*window.sidebar(130, 150)))
     window.wait(lambda state: state["phase"] in {"CHOOSING", "FAILED"}, 400)
     window.screenshot("choose.png")
     window.until(lambda state: state["phase"] != "CHOOSING", lambda: window.click(*window.sidebar(181, 321)))
     window.wait(lambda state: state["phase"] == "RUNNING" and state["preview"], 100)
     window.screenshot("progress.png")
+    window.wait(lambda state: state["phase"] in {"PLACED", "FAILED"}, 900)
+    scene = window.middle(window.state["view_3d"])
+    window.until(lambda state: state["view"] == "CAMERA", lambda: window.key("KP_0", *scene))
+    window.screenshot("stages.png")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,14 @@ class Painting(NamedTuple):
     strokes: tuple[Stroke, ...]
     size: tuple[int, int]
 
+    def goes_on_from(self, other: Painting) -> bool:
+        """Whether it is the other one with further strokes, or none."""
+        return self.size == other.size and self.strokes[: len(other.strokes)] == other.strokes
+
+    def after(self, other: Painting) -> Painting:
+        """Its strokes that come after those of the other one, from which it goes on."""
+        return Painting(self.strokes[len(other.strokes) :], self.size)
+
 
 def painted(silhouette: Silhouette, painting: Painting) -> Silhouette:
     """The silhouette, as high as the picture, after the strokes."""

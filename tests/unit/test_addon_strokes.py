@@ -50,6 +50,15 @@ def test_later_strokes_go_over_earlier_ones_and_the_border_cuts_them() -> None:
     assert not paint(Stroke(((-30, -30), (200, -30)), 20)).any()
 
 
+def test_a_further_stroke_goes_over_what_is_painted() -> None:
+    one, two = Stroke(((10, 10), (60, 10)), 5), Stroke(((30, 0), (30, 40)), 4, erase=True)
+    before, now = Painting((one,), (WIDTH, HEIGHT)), Painting((one, two), (WIDTH, HEIGHT))
+    assert now.goes_on_from(before)
+    assert not before.goes_on_from(now)
+    assert not now.goes_on_from(Painting((two,), (WIDTH, HEIGHT)))
+    assert painted(painted(nothing(now), before), now.after(before)) == painted(nothing(now), now)
+
+
 def test_places_survive_as_text() -> None:
     assert places_from_text(places_to_text([(1, 2.25), (-3.5, 1000)])) == ((1, 2.2), (-3.5, 1000))
     assert places_from_text("") == ()
