@@ -26,8 +26,8 @@ from unocclude.cameras import VIEW_SIZE
 from unocclude.models.converted import parameters_without_memory
 from unocclude.models.memory import Passes, inference, tier_for
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
-from unocclude.models.profiles import pick_device, profile_named
-from unocclude.models.segmenter import PromptableSegmenter, SegmenterConfig
+from unocclude.models.profiles import PIX2GESTALT, SYNCDREAMER, pick_device, profile_named
+from unocclude.models.segmenter import SINGLE, PromptableSegmenter, SegmenterConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.pipeline.complete import complete
 from unocclude.pipeline.report import peak_ram_mb
@@ -87,7 +87,7 @@ def measure(stage: str, profile: str, device: str, whole: bool) -> Measured:
 
 def _segment(profile: str, device: torch.device, clock: _Clock, whole: bool) -> nn.Module:
     config = SegmenterConfig.official("h") if profile == "official" else SegmenterConfig.bundled()
-    network = _random(lambda: PromptableSegmenter(config), device)
+    network = _random(lambda: PromptableSegmenter(config), device, SINGLE)
     picture = torch.rand(1, 3, config.image_size, config.image_size, device=device) * 255
     points, labels = torch.full((1, 1, 2), config.image_size / 2, device=device), torch.ones(1, 1, device=device)
     with inference(network):
@@ -100,7 +100,7 @@ def _segment(profile: str, device: torch.device, clock: _Clock, whole: bool) -> 
 
 def _complete(profile: str, device: torch.device, clock: _Clock, whole: bool) -> nn.Module:
     config = Pix2GestaltConfig.official() if profile == "official" else Pix2GestaltConfig.bundled()
-    network = _random(lambda: Pix2Gestalt(config), device)
+    network = _random(lambda: Pix2Gestalt(config), device, PIX2GESTALT.single)
     defaults = profile_named(profile)
     image, visible = _scene()
     if whole:
@@ -123,7 +123,7 @@ def _complete(profile: str, device: torch.device, clock: _Clock, whole: bool) ->
 
 def _views(profile: str, device: torch.device, clock: _Clock, whole: bool) -> nn.Module:
     config = SyncDreamerConfig.official() if profile == "official" else SyncDreamerConfig.bundled()
-    network = _random(lambda: SyncDreamer(config), device)
+    network = _random(lambda: SyncDreamer(config), device, SYNCDREAMER.single)
     if whole:
         steps, passes = profile_named(profile).view_steps, Passes(tier_for(device).at_once)
         image, visible = _scene()
@@ -153,14 +153,14 @@ STAGES: dict[str, Callable[[str, torch.device, _Clock, bool], nn.Module]] = {
 }
 
 
-def _random(build: Callable[[], Network], device: torch.device) -> Network:
+def _random(build: Callable[[], Network], device: torch.device, single: tuple[str, ...]) -> Network:
     """On the device, in the precision that the profiles use there, without first filling twice the memory."""
     with parameters_without_memory():
         network = build()
-    half = device.type == "cuda" and not isinstance(network, PromptableSegmenter)
 
     def weights(name: str, shape: torch.Size) -> Tensor:
-        dtype = torch.float16 if half and not name.startswith("autoencoder.") else torch.float32
+        half = device.type == "cuda" and len(shape) > 1 and not name.startswith(single)
+        dtype = torch.float16 if half else torch.float32
         return torch.empty(shape, dtype=dtype, device=device).normal_(0, 0.02)
 
     filled = {name: weights(name, t.shape) for name, t in network.state_dict().items() if t.is_meta}

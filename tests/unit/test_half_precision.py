@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from unocclude.models.memory import inference
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.pipeline.complete import complete
 from unocclude.pipeline.crop import Crop
 
@@ -15,9 +16,9 @@ TYPICAL = 3
 
 
 def halved(network: nn.Module) -> nn.Module:
-    """As conversions for a GPU are: all but the autoencoder."""
+    """As conversions for a GPU are: all but the autoencoder, biases and the like."""
     for name, parameter in network.named_parameters():
-        if not name.startswith("autoencoder."):
+        if parameter.ndim > 1 and not name.startswith("autoencoder."):
             parameter.data = parameter.data.half()
     return network.eval()
 
@@ -52,3 +53,28 @@ def test_predictions_are_near_those_of_single_precision() -> None:
     single, half = predictions
     assert half.dtype == torch.float16
     assert (single - half).abs().max() < 0.02 * single.abs().max()
+
+
+def test_views_are_near_those_of_single_precision() -> None:
+    """The volumes' places stay single: as halves they would be off by a hundredth of a pixel."""
+    generator = torch.Generator().manual_seed(0)
+    picture, noisy = (torch.randn(shape, generator=generator) for shape in ((1, 4, 256, 256), (1, 16, 4, 32, 32)))
+    t, first = torch.tensor([500]), torch.tensor([[0]])
+    predictions, volumes = [], []
+    for convert in (nn.Module.eval, halved):
+        torch.manual_seed(0)
+        network = SyncDreamer(SyncDreamerConfig.bundled())
+        for transformer in (network.unet.middle_depth, *network.unet.up_depth.values()):
+            nn.init.normal_(transformer.project_out[-1].weight, std=0.1)  # type: ignore[union-attr, arg-type, index]
+        convert(network)
+        with inference(network):
+            condition = network.encode_input(picture, torch.tensor([0.2]))
+            assert condition.latents.dtype == torch.float32
+            volumes.append(network.spatial_volume(noisy, t, condition))
+            seen = network.view_condition(volumes[-1], t, condition, first)
+            predictions.append(network.denoise_views(noisy[:, 0], t, seen))
+    assert predictions[1].dtype == volumes[1].dtype == torch.float16
+    for single, half in (predictions, volumes):
+        assert torch.isfinite(half).all()
+        assert not torch.equal(single, half)
+        assert (single - half).abs().max() < 0.02 * single.abs().max()

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from unocclude.errors import InputError, ModelsMissingError
+from unocclude.models.converted import load_official
 from unocclude.models.registry import BUNDLED
-from unocclude.models.segmenter import EncodedImages, PromptableSegmenter, SegmenterConfig
+from unocclude.models.relative_attention import RelativeAttention
+from unocclude.models.segmenter import EncodedImages, PromptableSegmenter, SegmenterConfig, official_segmenter
 from unocclude.models.weights import load_bundled
 from unocclude.pipeline.segment import Segmenter
 from unocclude.pipeline.types import Image, Mask
@@ -95,22 +97,59 @@ def test_padding_clicks_change_nothing(segmenter: Segmenter) -> None:
     torch.testing.assert_close(masks, segmenter.model.decode(encoded, moved, labels)[0])
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("grid", [(5, 5), (6, 4)])
+def test_relative_attention_is_segment_anythings(grid: tuple[int, int]) -> None:
+    from segment_anything.modeling.image_encoder import Attention
+
+    torch.manual_seed(0)
+    published = Attention(16, 2, use_rel_pos=True, input_size=grid)
+    for parameter in published.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    ours = RelativeAttention(16, 2, use_rel_pos=True, input_size=grid)
+    ours.load_state_dict(published.state_dict())
+    tokens = torch.randn(3, *grid, 16)
+    torch.testing.assert_close(ours(tokens), published(tokens), atol=1e-5, rtol=1e-4)
+    torch.nn.init.zeros_(published.rel_pos_w)
+    assert not torch.allclose(ours(tokens), published(tokens), atol=1e-2)
+
+
+def read(path: Path, half: bool = False) -> PromptableSegmenter:
+    return load_official(path, official_segmenter(path), path.parent / "converted", half)[0]
+
+
 def test_official_file_is_read_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SegmenterConfig, "official", classmethod(lambda cls, size: SMALL))
     with pytest.raises(ModelsMissingError, match="which SAM"):
-        PromptableSegmenter.from_official(tmp_path / "sam.pth")
+        read(tmp_path / "sam.pth")
     path = tmp_path / "sam_vit_b_01ec64.pth"
     path.write_bytes(b"half a file")
     with pytest.raises(ModelsMissingError, match="cannot be read"):
-        PromptableSegmenter.from_official(path)
+        read(path)
     saved = PromptableSegmenter(SMALL)
     torch.save({**saved.state_dict(), "more": torch.zeros(1)}, path)
     with pytest.raises(ModelsMissingError, match="1 unexpected: more"):
-        PromptableSegmenter.from_official(path)
+        read(path)
+    assert not (tmp_path / "converted").exists()
     torch.save(saved.state_dict(), path)
     images = torch.rand(1, 3, 64, 64) * 255
-    loaded = PromptableSegmenter.from_official(path)
-    torch.testing.assert_close(loaded.encode(images).features, saved.encode(images).features)
+    torch.testing.assert_close(read(path).encode(images).features, saved.encode(images).features)
+
+
+def test_halves_see_nearly_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Image) -> None:
+    monkeypatch.setattr(SegmenterConfig, "official", classmethod(lambda cls, size: SMALL))
+    path = tmp_path / "sam_vit_b_01ec64.pth"
+    torch.manual_seed(0)
+    torch.save(PromptableSegmenter(SMALL).state_dict(), path)
+    model = read(path, half=True)
+    products = [w for name, w in model.named_parameters() if ".blocks." in name and w.ndim > 1]
+    assert {weight.dtype for weight in products} == {torch.float16}
+    assert {weight.dtype for weight in model.mask_decoder.parameters()} == {torch.float32}
+    half, single = Segmenter(model).embed(picture), Segmenter(read(path)).embed(picture)
+    found, wanted = half.encoded.features, single.encoded.features
+    assert found.dtype == torch.float32
+    assert (found - wanted).abs().max() < 0.02 * wanted.abs().max()
+    assert not torch.equal(found, wanted)
 
 
 def drawing(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, drawn: Mask) -> None:

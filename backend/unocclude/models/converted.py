@@ -35,9 +35,9 @@ class OfficialNetwork(Generic[Network]):
 def load_official(path: Path, network: OfficialNetwork[Network], cache: Path, half: bool) -> tuple[Network, str]:
     """The network in evaluation mode on the CPU, and the checkpoint's sha256.
 
-    `half`: store and load float16 instead of float32. The first call converts, which takes minutes and as much memory
-    as the checkpoint is large; what it writes to the folder `cache` appears there whole or not at all. Raises
-    ModelsMissingError for what `read_checkpoint` and `fill` refuse.
+    `half`: store and load float16 instead of float32, except for biases and the like, which are small. The first call
+    converts, which takes minutes and as much memory as the checkpoint is large; what it writes to the folder `cache`
+    appears there whole or not at all. Raises ModelsMissingError for what `read_checkpoint` and `fill` refuse.
     """
     converted = cache / _name(path, half)
     try:
@@ -68,7 +68,7 @@ def _convert(path: Path, network: OfficialNetwork[Network], converted: Path, hal
         module = network.build()
     network.fill(module, read_checkpoint(path))
     tensors = {
-        name: _stored(tensor, half and not name.startswith(network.single))
+        name: _stored(tensor, half and tensor.ndim > 1 and not name.startswith(network.single))
         for name, tensor in module.state_dict().items()
     }
     converted.parent.mkdir(parents=True, exist_ok=True)

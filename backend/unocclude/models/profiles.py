@@ -21,13 +21,12 @@ from unocclude.models.memory import tier_for
 from unocclude.models.model_folder import ModelFolder, sha256_of
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.registry import BUNDLED
-from unocclude.models.segmenter import PromptableSegmenter
+from unocclude.models.segmenter import PromptableSegmenter, official_segmenter
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.models.weights import load_bundled
 from unocclude.protocol import SamplerName
 
 Network = TypeVar("Network", bound=nn.Module)
-Converted = TypeVar("Converted", Pix2Gestalt, SyncDreamer)
 
 BUNDLED_NAMES = {"segment": "segmenter", "complete": "completion", "views": "views", "elevation": "elevation"}
 PIX2GESTALT = OfficialNetwork(
@@ -119,7 +118,9 @@ class Models:
                     self._weights.find(stage)
 
     def segmenter(self) -> PromptableSegmenter:
-        return self._network("segment", PromptableSegmenter, self._official_segmenter)
+        return self._network(
+            "segment", PromptableSegmenter, lambda path: self._converted(path, official_segmenter(path))
+        )
 
     def completion(self) -> Pix2Gestalt:
         return self._network("complete", Pix2Gestalt, lambda path: self._converted(path, PIX2GESTALT))
@@ -182,15 +183,12 @@ class Models:
             self._hashes[path.name] = sha256_of(path)
         return cast(Network, self._loaded[path])
 
-    def _official_segmenter(self, path: Path) -> tuple[PromptableSegmenter, str]:
-        return PromptableSegmenter.from_official(path).to(self.device), sha256_of(path)
-
-    def _converted(self, path: Path, network: OfficialNetwork[Converted]) -> tuple[Converted, str]:
+    def _converted(self, path: Path, network: OfficialNetwork[Network]) -> tuple[Network, str]:
         """Half precision on a GPU; a CPU is faster with single."""
         half = self.device.type == "cuda"
         module, sha256 = load_official(path, network, self._weights.path / "converted", half)
         module.to(self.device)
-        if self.tier.encoder_in_ram:
+        if self.tier.encoder_in_ram and isinstance(module, Pix2Gestalt | SyncDreamer):
             module.image_encoder.to("cpu", torch.float32)
         return module, sha256
 

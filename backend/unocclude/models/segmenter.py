@@ -16,13 +16,17 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 
 from unocclude.errors import ModelsMissingError
-from unocclude.models.checkpoints import Source, load, read_checkpoint
+from unocclude.models.checkpoints import Source, StateDict, load
+from unocclude.models.converted import OfficialNetwork
+from unocclude.models.relative_attention import RelativeAttention
 
 MASK_COUNT = 3
 """Masks offered for one ambiguous click: whole, part and part of a part. One more answers several prompts."""
 PADDING_LABEL, NEGATIVE_LABEL, POSITIVE_LABEL = -1, 0, 1
 """Labels of points. Padding evens out the number of clicks within a batch."""
 NOTHING = re.compile(r"(?!)")
+SINGLE = ("prompt_encoder.", "mask_decoder.", "image_encoder.pos_embed", "image_encoder.neck.")
+"""Kept in single precision: the small decoder, and the sum of tokens that runs through all blocks of the encoder."""
 SPOT_RADIUS, SPOT_LOGIT = 2.0, 4.0
 """Of a sketched click: standard deviation in pixels of the mask, and height."""
 
@@ -170,28 +174,18 @@ class PromptableSegmenter(Sam):
             ),
         )
         self.config = config
+        for block in self.image_encoder.blocks:
+            side = block.window_size or tokens
+            block.attn = RelativeAttention(config.width, config.heads, use_rel_pos=True, input_size=(side, side))
         self.stem = ConvolutionalStem(config.stem, config.width, config.prompt_width) if config.stem else None
         if self.stem is not None:
             self.image_encoder.patch_embed = nn.Identity()
 
-    @classmethod
-    def from_official(cls, path: Path) -> PromptableSegmenter:
-        """A published sam_vit_{b,l,h}_*.pth. Raises ModelsMissingError, also for weights other than the name says."""
-        named = re.match(r"sam_vit_([blh])", path.name)
-        if named is None:
-            raise ModelsMissingError(
-                f"The name {path.name} does not say which SAM it is.",
-                "Give it its published name again, such as sam_vit_h_4b8939.pth.",
-            )
-        model = cls(SegmenterConfig.official(cast(Literal["b", "l", "h"], named[1])))
-        load(model, read_checkpoint(path), {name: Source(name) for name in model.state_dict()}, unused=NOTHING)
-        return model.eval()
-
     def encode(self, images: Tensor) -> EncodedImages:
-        """(B, 3, h, w) RGB in [0, 255], longer side image_size."""
+        """(B, 3, h, w) RGB in [0, 255], longer side image_size. In single precision, also from an encoder of halves."""
         pixels = self.preprocess(images)
         if self.stem is None:
-            return EncodedImages(self.image_encoder(pixels), ())
+            return EncodedImages(self.image_encoder(pixels).float(), ())
         tokens, details = self.stem(pixels)
         return EncodedImages(self.image_encoder(tokens), details)
 
@@ -245,3 +239,19 @@ class PromptableSegmenter(Sam):
             inside = ((grid >= low) & (grid <= high)).float()
             sketch = sketch + inside[:, 1, :, None] * inside[:, 0, None, :]
         return sketch[:, None]
+
+
+def official_segmenter(path: Path) -> OfficialNetwork[PromptableSegmenter]:
+    """How a published sam_vit_{b,l,h}_*.pth is loaded. Raises ModelsMissingError where the name does not say which."""
+    named = re.match(r"sam_vit_([blh])", path.name)
+    if named is None:
+        raise ModelsMissingError(
+            f"The name {path.name} does not say which SAM it is.",
+            "Give it its published name again, such as sam_vit_h_4b8939.pth.",
+        )
+    config = SegmenterConfig.official(cast(Literal["b", "l", "h"], named[1]))
+
+    def fill(model: PromptableSegmenter, state: StateDict) -> None:
+        load(model, state, {name: Source(name) for name in model.state_dict()}, unused=NOTHING)
+
+    return OfficialNetwork(lambda: PromptableSegmenter(config), fill, SINGLE)

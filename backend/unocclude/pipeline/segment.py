@@ -17,6 +17,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from unocclude.errors import InputError
+from unocclude.models.memory import inference
 from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, EncodedImages, PromptableSegmenter
 from unocclude.pipeline.colour_cut import cut_by_colour
 from unocclude.pipeline.types import Image, Mask, Prompt
@@ -36,7 +37,6 @@ class Segmenter:
     def __init__(self, model: PromptableSegmenter, device: torch.device | str = "cpu") -> None:
         self.model = model.to(device).eval()
 
-    @torch.inference_mode()
     def embed(self, image: Image) -> EmbeddedImage:
         """The image as the decoder needs it. Keep it as long as prompts for this image may come."""
         height, width = image.shape[:2]
@@ -45,7 +45,8 @@ class Segmenter:
         resampling = PILImage.Resampling.BILINEAR
         scaled = np.array(PILImage.fromarray(image[..., :3]).resize(input_size[::-1], resampling))
         pixels = torch.from_numpy(scaled).permute(2, 0, 1)[None].to(self.model.device, torch.float32)
-        return EmbeddedImage(self.model, self.model.encode(pixels), scaled, (height, width))
+        with inference(self.model):
+            return EmbeddedImage(self.model, self.model.encode(pixels), scaled, (height, width))
 
 
 @dataclass(frozen=True)
