@@ -99,3 +99,14 @@ def test_truncated_archives_are_refused(archive: tuple[nn.Module, Path]) -> None
     archive[1].write_bytes(archive[1].read_bytes()[:-200])
     with pytest.raises(ModelsMissingError, match="cannot be read"):
         read_checkpoint(archive[1])
+
+
+@pytest.mark.parametrize("kind", ["weights", "torchscript"])
+def test_archives_that_unpack_to_far_more_are_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("bomb/data.pkl", bytes(20_000_000))
+        if kind == "torchscript":
+            bomb.writestr("bomb/constants.pkl", b"")
+    with pytest.raises(ModelsMissingError, match="far more than weights"):
+        read_checkpoint(path)

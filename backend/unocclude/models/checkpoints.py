@@ -56,6 +56,9 @@ SYNCDREAMER_UNUSED = re.compile(rf"{SCHEDULE_BUFFERS}|{POSTERIOR_BUFFERS}|clip_i
 ROUNDING = 1e-5
 """By how much the schedule and the cameras in a checkpoint may differ from ours."""
 
+MOST_UNPACKED = 10
+"""Times the size of an archive that its content may have. Weights are stored as they are, only listings of code are
+packed; what unpacks to more would fill the memory."""
 CURE = "Get the official file again: unocclude models download."
 
 TRAINING_PACKAGES = ("pytorch_lightning", "omegaconf")
@@ -88,6 +91,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelsMissingError(f"There is no checkpoint {path}.", CURE)
+    if zipfile.is_zipfile(path) and _unpacked_size(path) > MOST_UNPACKED * path.stat().st_size:
+        raise ModelsMissingError(f"The checkpoint {path.name} unpacks to far more than weights do.", CURE)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -111,6 +116,15 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if odd or not state:
         raise ModelsMissingError(f"The checkpoint {path.name} holds other than weights: {_abridged(odd)}.", CURE)
     return dict(state)
+
+
+def _unpacked_size(path: Path) -> int:
+    """Bytes of all that this archive says it holds; 0 where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except zipfile.BadZipFile:
+        return 0
 
 
 class _Placeholder:
