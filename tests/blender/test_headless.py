@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 from real_blenders import HERE, ROOT, Blender, execute
-from scripted_backend import FAILING
+from scripted_backend import FAILING, STEADY
+from unocclude.client import Client
 
 HEADLESS = ROOT / "addon" / "headless.py"
 
@@ -93,6 +96,26 @@ def test_a_run_is_finished_where_it_was_interrupted(
     assert second["cup 2"] > first["cup 2"]
     assert set(second) == {f"cup {i}" for i in range(4)}
     assert run(asked_otherwise)["cup 0"] > first["cup 0"]
+
+
+def test_a_picture_that_changes_meanwhile_is_done_again(
+    headless: Headless, backend: Path, cup: Path, tmp_path: Path
+) -> None:
+    def change_it() -> None:
+        with Client(backend) as client:
+            while not any(job.state == "running" for job in client.jobs()):
+                time.sleep(0.05)
+        Picture.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(cup)
+
+    change = threading.Thread(target=change_it)
+    change.start()
+    arguments = ("--image", cup, "--point", 20, 30, "--seed", STEADY, "--out", tmp_path / "out")
+    first = headless(*arguments)
+    change.join()
+    assert first.returncode == 0, first.stdout + first.stderr
+    again = headless(*arguments, "--resume")
+    assert "done before" not in again.stdout
+    assert headless(*arguments, "--resume").stdout.count("1 of 1 done before") == 1
 
 
 @pytest.mark.parametrize(
