@@ -106,3 +106,11 @@ def test_another_version_is_not_appended(server: ShakyServer, tmp_path: Path) ->
     server.files["file"], server.headers, server.misbehave = other, {"ETag": '"two"'}, ["no_range"]
     get(server, tmp_path)
     assert (tmp_path / "file.part").read_bytes() == other
+
+
+def test_proxies_are_asked(server: ShakyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "http://weights.invalid/file"
+    monkeypatch.setenv("http_proxy", server.address)
+    server.files[address] = CONTENT  # a proxy is asked for the whole address
+    fetch(address, tmp_path / "file.part", lambda *at: None, pause=0.01)
+    assert (tmp_path / "file.part").read_bytes() == CONTENT

@@ -29,6 +29,7 @@ class DepthAttention(nn.Module):
         query = self.to_q(x).unflatten(1, (self.heads, -1))
         key = self.to_k(volume).unflatten(1, (self.heads, -1))
         value = self.to_v(volume).unflatten(1, (self.heads, -1))
+        # Not `scaled_dot_product_attention`: with one query a pixel there are more batches than its GPU kernels take.
         scores = torch.einsum("bnchw,bncdhw->bndhw", query, key) * query.shape[2] ** -0.5
         attended = torch.einsum("bndhw,bncdhw->bnchw", scores.softmax(dim=2), value)
         return self.to_out(attended.flatten(1, 2))

@@ -118,15 +118,13 @@ class Models:
                     self._weights.find(stage)
 
     def segmenter(self) -> PromptableSegmenter:
-        return self._network(
-            "segment", PromptableSegmenter, lambda path: self._converted(path, official_segmenter(path))
-        )
+        return self._network("segment", PromptableSegmenter, official_segmenter)
 
     def completion(self) -> Pix2Gestalt:
-        return self._network("complete", Pix2Gestalt, lambda path: self._converted(path, PIX2GESTALT))
+        return self._network("complete", Pix2Gestalt, lambda path: PIX2GESTALT)
 
     def views(self) -> SyncDreamer:
-        return self._network("views", SyncDreamer, lambda path: self._converted(path, SYNCDREAMER))
+        return self._network("views", SyncDreamer, lambda path: SYNCDREAMER)
 
     def elevation(self) -> ElevationEstimator:
         """Bundled in every profile: SyncDreamer's authors publish none."""
@@ -163,10 +161,12 @@ class Models:
         self._hashes[path.name] = _known_sha256(path, status.st_size, status.st_mtime_ns)
         return f"{self._hashes[path.name]} {self.tier.encoder_in_ram}"
 
-    def _network(self, stage: str, kind: type[Network], official: Callable[[Path], tuple[Network, str]]) -> Network:
+    def _network(
+        self, stage: str, kind: type[Network], official: Callable[[Path], OfficialNetwork[Network]]
+    ) -> Network:
         if self.name == "bundled":
             return self._bundled(BUNDLED_NAMES[stage], kind)
-        return self._official(stage, official)
+        return self._official(stage, lambda path: self._converted(path, official(path)))
 
     def _official(self, use: str, load: Callable[[Path], tuple[Network, str]]) -> Network:
         path = self._weights.find(use)
