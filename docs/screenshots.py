@@ -57,7 +57,9 @@ def story(window: Window) -> None:
 
     window.until(lambda state: state["tool"] == "unocclude.brush_tool", lambda: window.click(*window.sidebar(80, 72)))
     stroke = window.place_of_pixel(225, 240), window.place_of_pixel(255, 330)
+    pointed = window.state["mask"]
     window.until(lambda state: state["strokes"] == 1, lambda: window.drag(*stroke))
+    window.wait(lambda state: state["mask"] and state["mask"] != pointed)
     window.screenshot("brush.png")
     editor = window.middle(window.state["regions"]["WINDOW"])
     window.until(lambda state: state["strokes"] == 0, lambda: window.key("ctrl+z", *editor))
