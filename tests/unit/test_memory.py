@@ -9,8 +9,11 @@ from unocclude.models.autoencoder import FAINT_ALPHA
 from unocclude.models.memory import TIERS, OutOfMemoryError, Passes, inference, tier_for
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.profiles import PROFILES
+from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.pipeline.complete import complete
 from unocclude.pipeline.crop import Crop
+from unocclude.pipeline.types import Completion
+from unocclude.pipeline.views import generate_views
 
 
 def fits(most: int) -> tuple[list[int], object]:
@@ -104,6 +107,31 @@ def test_memory_that_runs_out_in_the_middle_is_survived(model: Pix2Gestalt, monk
 
     monkeypatch.setattr(model, "guided", tight)
     assert differ_by_rounding(completions(model, None), wanted)
+
+
+def test_views_go_on_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = SyncDreamer(SyncDreamerConfig.bundled()).eval()
+    rgba = np.zeros((64, 64, 4), np.uint8)
+    rgba[16:48, 16:48] = (10, 200, 30, 255)
+    said: list[str] = []
+
+    def made(at_once: int) -> np.ndarray:
+        passes = Passes(at_once, said.append)
+        return generate_views(Completion(rgba), 20.0, model, steps=1, guidance=1.0, seed=0, passes=passes).rgba.astype(
+            int
+        )
+
+    wanted, denoise_views = made(16), model.denoise_views
+
+    def tight(x: torch.Tensor, *rest: object) -> torch.Tensor:
+        if len(x) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return denoise_views(x, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model, "denoise_views", tight)
+    assert differ_by_rounding(made(16), wanted)
+    assert [message.split("with ")[1].split(",")[0] for message in said] == ["8 at a time", "4 at a time"]
 
 
 def test_halves_are_computed_with_fragile_parts_in_single_precision(model: Pix2Gestalt) -> None:
