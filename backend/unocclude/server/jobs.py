@@ -139,6 +139,7 @@ class JobStore:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA cache_size = -512")  # KiB; lookups go by index, so a few pages are enough
             self._db.executescript(_SCHEMA)
             if damaged is not None:
                 with self._transaction(durable=True):
