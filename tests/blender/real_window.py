@@ -59,8 +59,11 @@ class Window:
 
     def take_point_tool(self) -> None:
         """Opens the add-on's panel in the Image Editor's sidebar and presses its first button."""
-        editor = self.middle(self.state["regions"]["WINDOW"])
-        self.until(lambda state: state["regions"]["UI"][2] > 1, lambda: self.key("n", *editor))
+
+        def open_sidebar() -> None:
+            self.key("n", *self.middle(self.state["regions"]["WINDOW"]))
+
+        self.until(lambda state: state["regions"]["UI"][2] > 1, open_sidebar)
 
         def point_at_the_object() -> None:
             self.click(*self.sidebar(13, 245))  # the tab
