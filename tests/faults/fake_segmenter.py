@@ -25,7 +25,7 @@ def embed(file: bytes, profile: str) -> Ask:
 
     def ask(prompt: Prompt) -> tuple[Mask, float]:
         time.sleep(float(options.get("pause", 0)))
-        if "raise" in words:
+        if "raise" in words or not prompt.points:
             raise InputError("No object was found there.", "Click nearer.")
         if "fault" in words:
             raise ZeroDivisionError("by accident")
