@@ -37,3 +37,12 @@ def world_to_camera(azimuth: float, elevation: float) -> NDArray[np.float64]:
 def target_cameras() -> NDArray[np.float64]:
     """(16, 3, 4) world-to-camera matrices of the generated views."""
     return np.stack([world_to_camera(a, TARGET_ELEVATION) for a in AZIMUTHS])
+
+
+def pixel_rays(
+    rows: NDArray[np.integer], columns: NDArray[np.integer], camera: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Origins and unit directions (N, 3) of the rays through the centres of pixels (N,)."""
+    through = np.column_stack([columns + 0.5, rows + 0.5, np.ones(len(rows))]) @ np.linalg.inv(intrinsics(size)).T
+    directions = through / np.linalg.norm(through, axis=1, keepdims=True) @ camera[:, :3]
+    return np.broadcast_to(-camera[:, :3].T @ camera[:, 3], directions.shape), directions

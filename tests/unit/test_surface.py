@@ -155,6 +155,14 @@ def test_an_empty_view_is_left_out() -> None:
     assert mesh.volume == pytest.approx(0.16, rel=0.15)
 
 
+def test_translucent_views_give_a_surface() -> None:
+    rgba = views_of(sphere()).rgba.copy()
+    rgba[..., 3] = np.minimum(rgba[..., 3], 200)
+    surface = fit_surface(ViewSet(rgba), "fast")
+    assert np.isfinite(surface.vertices).all()
+    assert is_watertight(surface)
+
+
 def test_views_that_show_another_object_are_named() -> None:
     views = views_of(sphere(0.2))
     assert unsupported_views(views) == []

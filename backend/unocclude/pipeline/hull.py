@@ -89,12 +89,7 @@ class VisualHull:
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The low and high corner (3,) of the hull's box within the cube. Raises ValueError if the hull is empty."""
-        inside = np.argwhere(self.distance(SEARCH) < 0)
-        if len(inside) == 0:
-            raise ValueError("empty hull")
-        low = SEARCH.origin + SEARCH.voxel * (inside.min(0) - 1)
-        high = SEARCH.origin + SEARCH.voxel * (inside.max(0) + 1)
-        return low, high
+        return SEARCH.box(self.distance(SEARCH) < 0)
 
     def outlines(self) -> Mask:
         """(N, H, W) what the views would show of the hull, true to a few pixels."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from unocclude.errors import UnoccludeError
-from unocclude.pipeline.types import Surface
+from unocclude.pipeline.types import Mask, Surface
 
 HALF_CUBE = 0.4995
 """Meshes end a little inside the cube of half side 0.5, so that rounding never leads out of it."""
@@ -39,6 +39,13 @@ class Grid:
     @property
     def high(self) -> NDArray[np.float64]:
         return self.origin + self.voxel * (np.array(self.shape) - 1)
+
+    def box(self, inside: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The low and high corner (3,) of a part (X, Y, Z), a voxel wider. Raises ValueError if it is empty."""
+        found = np.argwhere(inside)
+        if len(found) == 0:
+            raise ValueError("empty part")
+        return self.origin + self.voxel * (found.min(0) - 1), self.origin + self.voxel * (found.max(0) + 1)
 
     def points(self) -> NDArray[np.float32]:
         """(X, Y, Z, 3) world coordinates."""

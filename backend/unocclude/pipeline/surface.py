@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from unocclude.cameras import TARGET_ELEVATION, VIEW_SIZE, intrinsics, target_cameras, world_to_camera
+from unocclude.cameras import (
+    DISTANCE,
+    FOCAL,
+    TARGET_ELEVATION,
+    VIEW_SIZE,
+    pixel_rays,
+    target_cameras,
+    world_to_camera,
+)
 from unocclude.errors import InputError
 from unocclude.models.neus import NeuralSurface, place_samples, render
+from unocclude.pipeline.first_guess import first_guess, smooth_colours
 from unocclude.pipeline.hull import Silhouettes, VisualHull, base_height
 from unocclude.pipeline.meshing import Grid, extract_surface
 from unocclude.pipeline.types import Image, Progress, Surface, ViewSet, no_progress
@@ -24,6 +33,8 @@ MARGIN = 0.04
 rays pass, views that contradict one another would put matter that only one of them sees."""
 RING = 6
 """Pixels around a silhouette whose rays take part: they hold the surface back from growing."""
+GUESS_POINTS = 100_000
+"""Lattice points of the shape to begin with."""
 COARSE_SAMPLES, FINE_SAMPLES = 32, 14
 START_SHARPNESS = 100.0
 OPACITY_WEIGHT, EIKONAL_WEIGHT, BENDING_WEIGHT = 1.0, 0.1, 0.05
@@ -97,9 +108,11 @@ def fit_surface(
         ) from error
     # A centred object reaches no lower than it rises; the hull does, in the cone below all cameras.
     low[2] = max(low[2], -high[2])
+    grid = Grid.around(low - MARGIN, high + MARGIN, GUESS_POINTS)
+    guess = first_guess(_above(low[2], hull.distance(grid), grid), grid, views)
+    low, high = grid.box(guess < 0)
     low, high = low - MARGIN, high + MARGIN
 
-    rays = _view_rays(views, device)
     random = torch.Generator().manual_seed(seed)
     total, done = sum(effort.steps), 0
 
@@ -109,11 +122,11 @@ def fit_surface(
     def hull_on(grid: Grid) -> Tensor:
         return _tensor(_above(low[2] + MARGIN, hull.distance(grid), grid), device)
 
-    mean_colour = rays.colour[rays.opacity > 0.99].mean(0)
-    neural = _unfitted(hull_on(grid := Grid.around(low, high, effort.points[0])), mean_colour, grid)
+    neural = _unfitted(_tensor(guess, device), grid)
     for points, steps in zip(effort.points, effort.steps, strict=True):
         grid = Grid.around(low, high, points)
         neural = _on_lattice(neural, grid, hull_on(grid) - MARGIN)
+        rays = _view_rays(views, grid.voxel, device)
         _fit(neural, rays, steps, effort.rays, random, report)
         done += steps
 
@@ -202,7 +215,7 @@ def _preview(neural: NeuralSurface) -> Image:
     """The surface so far, (PREVIEW_SIZE, PREVIEW_SIZE, 4) uint8 RGBA, seen a little from the side."""
     camera = world_to_camera(30.0, TARGET_ELEVATION)
     rows, columns = np.indices((PREVIEW_SIZE, PREVIEW_SIZE)).reshape(2, -1)
-    origins, directions = (_tensor(a, neural.low.device) for a in _pixel_rays(rows, columns, camera, PREVIEW_SIZE))
+    origins, directions = (_tensor(a, neural.low.device) for a in pixel_rays(rows, columns, camera, PREVIEW_SIZE))
     near, far = neural.box_range(origins, directions)
     sdf = neural.signed_distance()
     distances = place_samples(
@@ -215,25 +228,21 @@ def _preview(neural: NeuralSurface) -> Image:
     return (rgba.clamp(0, 1) * 255).round().byte().cpu().numpy().reshape(PREVIEW_SIZE, PREVIEW_SIZE, 4)
 
 
-def _view_rays(views: ViewSet, device: torch.device) -> Rays:
-    """The rays through the silhouettes and the ring around them; views without foreground give none."""
+def _view_rays(views: ViewSet, voxel: float, device: torch.device) -> Rays:
+    """The rays through the silhouettes and the ring around them; views without foreground give none.
+
+    Colours are blurred to what a lattice of this spacing can show: finer texture would look like views that disagree.
+    """
+    blur = voxel * FOCAL / DISTANCE / 2
     parts = []
     for picture, camera in zip(views.rgba, target_cameras(), strict=True):
         rows, columns = np.nonzero(ndimage.binary_dilation(picture[..., 3] > 127, iterations=RING))
-        pixels = picture[rows, columns] / 255.0
+        opacity = picture[rows, columns, 3:] / 255.0
+        colour = smooth_colours(picture, blur)[rows, columns] / 255.0
         parts.append((
-            *_pixel_rays(rows, columns, camera, VIEW_SIZE), pixels[:, :3] * pixels[:, 3:], pixels[:, 3],
+            *pixel_rays(rows, columns, camera, VIEW_SIZE), colour * opacity, opacity[:, 0],
         ))  # fmt: skip
     return Rays(*(_tensor(np.concatenate(part), device) for part in zip(*parts, strict=True)))
-
-
-def _pixel_rays(
-    rows: NDArray[np.integer], columns: NDArray[np.integer], camera: NDArray[np.float64], size: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Origins and unit directions (N, 3) of the rays through the centres of pixels (N,)."""
-    through = np.column_stack([columns + 0.5, rows + 0.5, np.ones(len(rows))]) @ np.linalg.inv(intrinsics(size)).T
-    directions = through / np.linalg.norm(through, axis=1, keepdims=True) @ camera[:, :3]
-    return np.broadcast_to(-camera[:, :3].T @ camera[:, 3], directions.shape), directions
 
 
 def _above(height: float, sdf: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
@@ -241,11 +250,11 @@ def _above(height: float, sdf: NDArray[np.float32], grid: Grid) -> NDArray[np.fl
     return np.maximum(sdf, (height - grid.points()[..., 2]).astype(np.float32))
 
 
-def _unfitted(sdf: Tensor, colour: Tensor, grid: Grid) -> NeuralSurface:
-    """A surface of one colour (3,), free to go anywhere."""
+def _unfitted(sdf: Tensor, grid: Grid) -> NeuralSurface:
+    """A grey surface, free to go anywhere."""
     low, high = _tensor(grid.origin, sdf.device), _tensor(grid.high, sdf.device)
-    everywhere = colour[:, None, None, None].expand(3, *grid.shape)
-    return NeuralSurface(sdf, torch.full_like(sdf, -torch.inf), everywhere, low, high, START_SHARPNESS)
+    grey = sdf.new_full((3, *grid.shape), 0.5)
+    return NeuralSurface(sdf, torch.full_like(sdf, -torch.inf), grey, low, high, START_SHARPNESS)
 
 
 @torch.no_grad()
