@@ -48,10 +48,13 @@ def main() -> None:
 
 def story(window: Window) -> None:
     window.take_point_tool()
-    x, y = json.loads(SAMPLE.with_suffix(".json").read_text())["points"][0]
-    window.until(lambda state: len(state["points"]) == 1, lambda: window.click_pixel(x, y))
-    window.until(lambda state: len(state["points"]) == 2, lambda: window.click_pixel(205, 350))
-    window.until(lambda state: len(state["points"]) == 3, lambda: window.click_pixel(350, 300, "ctrl"))
+    clicks = [(place, "") for place in json.loads(SAMPLE.with_suffix(".json").read_text())["points"]]
+    clicks.append(((350, 300), "ctrl"))  # on the mug, where the sidebar does not cover it
+    for number, ((x, y), modifier) in enumerate(clicks, 1):
+        window.until(
+            lambda state, number=number: len(state["points"]) == number,
+            lambda x=x, y=y, modifier=modifier: window.click_pixel(x, y, modifier),
+        )
     window.wait(lambda state: state["mask"])
     window.screenshot("point.png")
 

@@ -54,7 +54,10 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a preset does: lattice points and steps of each pass, coarse to fine; rays a step; faces."""
+    """How much work a preset does: lattice points and steps of each pass, coarse to fine; rays a step; faces.
+
+    No pass is too coarse for thin walls: it would close or tear them.
+    """
 
     points: tuple[int, ...]
     steps: tuple[int, ...]
@@ -63,9 +66,9 @@ class Effort:
 
 
 EFFORTS: dict[Preset, Effort] = {
-    "fast": Effort((60_000, 300_000), (150, 100), 2048, 16_000),
-    "balanced": Effort((80_000, 600_000), (250, 200), 2048, 24_000),
-    "quality": Effort((80_000, 600_000, 2_400_000), (300, 400, 300), 4096, 60_000),
+    "fast": Effort((300_000,), (150,), 2048, 16_000),
+    "balanced": Effort((600_000,), (250,), 2048, 24_000),
+    "quality": Effort((600_000, 2_400_000), (300, 300), 4096, 60_000),
 }
 
 
