@@ -38,7 +38,7 @@ def blenders() -> list[object]:
     return found
 
 
-def execute(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """PYTHONPATH is for the scripts' own support module; the add-on has to do without it."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE / "inside"), "OMP_NUM_THREADS": "1"}
+def execute(command: list[str], scripts: Path = HERE / "inside") -> subprocess.CompletedProcess[str]:
+    """`scripts` holds the scripts' own support module; the add-on has to do without it."""
+    environment = {**os.environ, "PYTHONPATH": str(scripts), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)

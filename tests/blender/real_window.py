@@ -148,8 +148,8 @@ class Program:
     command: tuple[str, ...]
     extension: bool
 
-    def run(self, *arguments: object) -> None:
-        done = execute([*self.command, *map(str, arguments)])
+    def run(self, scripts: Path, *arguments: object) -> None:
+        done = execute([*self.command, *map(str, arguments)], scripts)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -176,11 +176,11 @@ def open_window(
     packages = shutil.copytree(dist, folder / "dist")
     if program.extension:
         (package,) = [path for path in packages.glob("unocclude-*.zip") if "classic" not in path.name]
-        program.run("--command", "extension", "install-file", "--repo", "user_default", "--enable", package)
-        program.run("-b", "--python-exit-code", "1", "--python", scripts / "settle.py")
+        program.run(scripts, "--command", "extension", "install-file", "--repo", "user_default", "--enable", package)
+        program.run(scripts, "-b", "--python-exit-code", "1", "--python", scripts / "settle.py")
     else:
         settle = ("--python-exit-code", "1", "--python", scripts / "settle.py", "--", packages)
-        program.run("-b", "--factory-startup", *settle)
+        program.run(scripts, "-b", "--factory-startup", *settle)
     told = folder / "told"
     script = [str(scripts / "window.py"), "--", str(picture), str(told), json.dumps(settings)]
     with _display() as display, (folder / "blender.log").open("w") as log:
