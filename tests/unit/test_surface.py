@@ -155,6 +155,17 @@ def test_an_empty_view_is_left_out() -> None:
     assert mesh.volume == pytest.approx(0.16, rel=0.15)
 
 
+@pytest.mark.parametrize("height", [-0.25, 0.25])
+def test_an_object_off_the_centre_keeps_what_the_views_see_of_it(height: float) -> None:
+    ball = sphere(0.2)
+    ball.apply_translation([0, 0, height])
+    mesh = solid(fit_surface(views_of(ball), "fast"))
+    assert mesh.is_watertight
+    assert mesh.bounds[1, 2] == pytest.approx(height + 0.2, abs=0.03)
+    assert mesh.extents[:2] == pytest.approx([0.4, 0.4], abs=0.03)
+    assert mesh.volume > 0.85 * ball.volume  # of what lies below the base nothing is seen
+
+
 def test_translucent_views_give_a_surface() -> None:
     rgba = views_of(sphere()).rgba.copy()
     rgba[..., 3] = np.minimum(rgba[..., 3], 200)

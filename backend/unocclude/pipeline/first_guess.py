@@ -54,7 +54,7 @@ def first_guess(hull: Floats, grid: Grid, views: ViewSet) -> Floats:
     """The signed distance to begin with, (X, Y, Z) on `grid`: `hull`, or what is left of it below another top."""
     consistency = PhotoConsistency.of(views, grid)
     plain = consistency.disagreement(hull)
-    level = min(_levelled(hull, grid), key=lambda shape: consistency.disagreement(shape))
+    level = min(_levelled(hull, grid), key=consistency.disagreement, default=hull)
     best, least = hull, plain
     if (flat := consistency.disagreement(level)) < LEVELLED * plain:
         best, least = level, flat
@@ -178,7 +178,10 @@ def _first_hits(sdf: Tensor, view: _View) -> tuple[Floats, Floats, int]:
 
 
 def _levelled(hull: Floats, grid: Grid) -> Iterator[Floats]:
-    """The hull cut level at some heights, and, since the frame is centred, at their negatives below."""
+    """The hull cut level at some heights, and, since the frame is centred, at their negatives below.
+
+    None if nothing rises above the centre: then the views are not of a centred object.
+    """
     heights = _heights(grid)
     area = (hull < 0).sum((0, 1))
     upper = np.flatnonzero((area > 0) & (heights > 0))

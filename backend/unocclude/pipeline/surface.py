@@ -67,7 +67,7 @@ class Effort:
 
 EFFORTS: dict[Preset, Effort] = {
     "fast": Effort((300_000,), (150,), 2048, 16_000),
-    "balanced": Effort((600_000,), (250,), 2048, 24_000),
+    "balanced": Effort((600_000,), (250,), 4096, 24_000),
     "quality": Effort((600_000, 2_400_000), (300, 300), 4096, 60_000),
 }
 
@@ -109,8 +109,8 @@ def fit_surface(
         raise InputError(
             "The outlines of the views have no solid shape in common.", "Try another seed, or correct the views."
         ) from error
-    # A centred object reaches no lower than it rises; the hull does, in the cone below all cameras.
-    low[2] = max(low[2], -high[2])
+    if high[2] > 0:  # A centred object reaches no lower than it rises; the hull does, in the cone below all cameras.
+        low[2] = max(low[2], -high[2])
     grid = Grid.around(low - MARGIN, high + MARGIN, GUESS_POINTS)
     guess = first_guess(_above(low[2], hull.distance(grid), grid), grid, views)
     low, high = grid.box(guess < 0)
@@ -122,13 +122,11 @@ def fit_surface(
     def report(step: int, preview: Image | None) -> None:
         progress("mesh", done + step, total, preview)
 
-    def hull_on(grid: Grid) -> Tensor:
-        return _tensor(_above(low[2] + MARGIN, hull.distance(grid), grid), device)
-
     neural = _unfitted(_tensor(guess, device), grid)
     for points, steps in zip(effort.points, effort.steps, strict=True):
         grid = Grid.around(low, high, points)
-        neural = _on_lattice(neural, grid, hull_on(grid) - MARGIN)
+        bound = _above(low[2] + MARGIN, hull.distance(grid), grid) - MARGIN
+        neural = _on_lattice(neural, grid, _tensor(bound, device))
         rays = _view_rays(views, grid.voxel, device)
         _fit(neural, rays, steps, effort.rays, random, report)
         done += steps
