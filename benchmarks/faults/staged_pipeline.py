@@ -15,30 +15,23 @@ from numpy.typing import NDArray
 from unocclude.pipeline.stage_store import StageStore
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import STAGES, JobSpec
+from unocclude.server.uploads import Uploads
 
 STEPS = 4
 SIZE = 20_000
 
 
-def run_job(
-    spec: JobSpec,
-    image: bytes,
-    mask: bytes | None,
-    completion: bytes | None,
-    folder: Path,
-    kept: Path,
-    progress: Progress,
-) -> None:
+def run_job(spec: JobSpec, uploads: Uploads, folder: Path, kept: Path, progress: Progress) -> None:
     home = folder.parent.parent
     (home / "worker.pid").write_text(str(os.getpid()))
     store = StageStore(kept)
-    for stage, result in zip(STAGES, results(spec, image), strict=True):
+    for stage, result in zip(STAGES, results(spec, uploads.image), strict=True):
         key = hashlib.sha256(result.tobytes()).hexdigest()
         value = store.load(key, NDArray[np.uint8])
         if value is None:
             _note(home, f"begin {key}")
             for step in range(STEPS):
-                time.sleep(float(image) / STEPS)
+                time.sleep(float(uploads.image) / STEPS)
                 progress(stage, step + 1, STEPS)
             value = result
             store.save(key, value)

@@ -17,6 +17,7 @@ from unocclude.pipeline.rasterise import rasterise
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import STAGES, JobSpec, Prompt
 from unocclude.server.segmenter import Ask
+from unocclude.server.uploads import Uploads
 
 QUICK, STEADY, ENDLESS, FAILING, LARGE = 0, 1, 2, 3, 4
 STEPS = {STEADY: 8, ENDLESS: 3000, FAILING: 1, LARGE: 8}
@@ -27,16 +28,9 @@ PAUSE = 0.1
 """Seconds for each step."""
 
 
-def run_job(
-    spec: JobSpec,
-    image: bytes,
-    mask: bytes | None,
-    completion: bytes | None,
-    folder: Path,
-    kept: Path,
-    progress: Progress,
-) -> None:
+def run_job(spec: JobSpec, uploads: Uploads, folder: Path, kept: Path, progress: Progress) -> None:
     """Leaves the pictures as they came, a box that is 0.2 wide, 0.4 deep and 0.8 high, and how a camera sees it."""
+    image, mask, completion = uploads.image, uploads.mask, uploads.completion
     for name, file in (("received", image), ("received_mask", mask), ("received_completion", completion)):
         if file is not None:
             (folder / name).write_bytes(file)

@@ -17,20 +17,13 @@ import numpy as np
 from unocclude.errors import InputError
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
+from unocclude.server.uploads import Uploads
 
 leaked: list[bytes] = []
 
 
-def run_job(
-    spec: JobSpec,
-    image: bytes,
-    mask: bytes | None,
-    completion: bytes | None,
-    folder: Path,
-    kept: Path,
-    progress: Progress,
-) -> None:
-    words = image.decode().split()
+def run_job(spec: JobSpec, uploads: Uploads, folder: Path, kept: Path, progress: Progress) -> None:
+    words = uploads.image.decode().split()
     options = dict(word.split("=") for word in words if "=" in word)
     steps, pause = int(options.get("steps", 3)), float(options.get("pause", 0))
     home = folder.parent.parent
@@ -62,9 +55,9 @@ def run_job(
         shade = np.full((64, 64, 3), step % 256, np.uint8)
         progress("complete", step + 1, steps, shade if step % 2 else None)
     (folder / "views").mkdir()
-    (folder / "views" / "000.png").write_bytes(image)
+    (folder / "views" / "000.png").write_bytes(uploads.image)
     (folder / "report.json").write_text(str(spec.seed))
-    if mask is not None:
-        (folder / "visible_mask.png").write_bytes(mask)
+    if uploads.mask is not None:
+        (folder / "visible_mask.png").write_bytes(uploads.mask)
     if "big" in words:
         (folder / "mesh.glb").write_bytes(bytes(range(256)) * 4096 * 3)

@@ -15,6 +15,7 @@ from unocclude.errors import InputError
 from unocclude.pipeline.types import no_progress
 from unocclude.protocol import JobSpec, Prompt
 from unocclude.server.run_job import run_job
+from unocclude.server.uploads import Uploads
 
 SPEC = JobSpec(prompt=Prompt(points=((8, 8),)), device="cpu")
 
@@ -64,7 +65,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 )
 def test_a_bad_picture_is_refused_with_the_cure(tmp_path: Path, image: bytes, mask: bytes | None, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        run_job(SPEC, image, mask, None, tmp_path, tmp_path / "stages", no_progress)
+        run_job(SPEC, Uploads(image, mask), tmp_path, tmp_path / "stages", no_progress)
     assert caught.value.cure
     assert list(tmp_path.iterdir()) == []
 
@@ -74,9 +75,8 @@ def test_a_second_job_takes_what_the_first_has_found(tmp_path: Path) -> None:
     x, y = json.loads((sample / "sample.json").read_text())["points"][0]
     spec = JobSpec(prompt=Prompt(points=((x, y),)), device="cpu", to="segment")
     for name, reused in (("first", []), ("second", ["segment"])):
-        run_job(
-            spec, (sample / "sample.png").read_bytes(), None, None, tmp_path / name, tmp_path / "stages", no_progress
-        )
+        uploads = Uploads((sample / "sample.png").read_bytes())
+        run_job(spec, uploads, tmp_path / name, tmp_path / "stages", no_progress)
         assert json.loads((tmp_path / name / "report.json").read_text())["reused"] == reused
 
 
@@ -95,7 +95,7 @@ def test_a_given_completion_is_what_goes_on(tmp_path: Path) -> None:
     file = io.BytesIO()
     mask.save(file, "PNG")
     spec = JobSpec(device="cpu", to="complete", samples=4)
-    run_job(spec, png(), file.getvalue(), completion(), tmp_path / "out", tmp_path / "stages", no_progress)
+    run_job(spec, Uploads(png(), file.getvalue(), completion()), tmp_path / "out", tmp_path / "stages", no_progress)
     assert [path.name for path in sorted((tmp_path / "out").glob("completion_*"))] == ["completion_00.png"]
     kept = PilImage.open(tmp_path / "out" / "completion_00.png")
     assert kept.tobytes() == PilImage.open(io.BytesIO(completion())).tobytes()
@@ -117,5 +117,5 @@ def test_a_given_completion_is_what_goes_on(tmp_path: Path) -> None:
 def test_a_bad_completion_is_refused(tmp_path: Path, given: bytes, choose: int | None, words: str) -> None:
     spec = JobSpec(prompt=SPEC.prompt, device="cpu", choose=choose)
     with pytest.raises(InputError, match=words):
-        run_job(spec, png(), None, given, tmp_path, tmp_path / "stages", no_progress)
+        run_job(spec, Uploads(png(), completion=given), tmp_path, tmp_path / "stages", no_progress)
     assert list(tmp_path.iterdir()) == []

@@ -14,22 +14,17 @@ from unocclude.pipeline.reconstruct import reconstruct
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
 from unocclude.server.commands import WEIGHTS
-from unocclude.server.uploads import open_upload
+from unocclude.server.uploads import Uploads, open_upload
 
 
-def run_job(
-    spec: JobSpec,
-    image: bytes,
-    mask: bytes | None,
-    completion: bytes | None,
-    folder: Path,
-    kept: Path,
-    progress: Progress,
-) -> None:
+def run_job(spec: JobSpec, uploads: Uploads, folder: Path, kept: Path, progress: Progress) -> None:
     """Reconstruct into `folder`. Raises InputError where a file is no picture, and what `reconstruct` raises."""
-    visible = None if mask is None else np.asarray(open_upload(mask, "mask").convert("L")) > 127
-    whole = None if completion is None else np.asarray(open_upload(completion, "completion").convert("RGBA"))
-    picture = as_image(open_upload(image, "image"))
+    visible = whole = None
+    if uploads.mask is not None:
+        visible = np.asarray(open_upload(uploads.mask, "mask").convert("L")) > 127
+    if uploads.completion is not None:
+        whole = np.asarray(open_upload(uploads.completion, "completion").convert("RGBA"))
+    picture = as_image(open_upload(uploads.image, "image"))
     reconstruct(picture, spec, folder, _models(spec.profile, spec.device), visible, progress, kept, whole)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
@@ -12,6 +13,15 @@ from unocclude.pipeline.inputs import LARGEST_PIXELS
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 """What is decoded. Some others that the library knows start programs."""
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """A job's picture files as they came: the image, and where given the visible mask and a completion."""
+
+    image: bytes
+    mask: bytes | None = None
+    completion: bytes | None = None
 
 
 def open_upload(file: bytes, what: str) -> PilImage.Image:

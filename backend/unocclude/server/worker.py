@@ -35,11 +35,12 @@ from unocclude.protocol import (
 )
 from unocclude.server.blobs import WORK_FOLDER, BlobStore
 from unocclude.server.orders import Orders
+from unocclude.server.uploads import Uploads
 
 if TYPE_CHECKING:  # the broker imports this module too, and has no use for numpy
     from unocclude.pipeline.types import Image, Progress
 
-RunJob = Callable[[JobSpec, bytes, bytes | None, bytes | None, Path, Path, "Progress"], None]
+RunJob = Callable[[JobSpec, Uploads, Path, Path, "Progress"], None]
 """Writes the files of a job into its folder: (spec, image file, mask file or None, completion file or None, folder,
 kept, progress).
 
@@ -150,15 +151,10 @@ def work(orders: Orders) -> None:
         job = order.fields["job"]
         folder = Path(tempfile.mkdtemp(prefix=f"{job}-", dir=home / WORK_FOLDER))
         try:
-            run_job(
-                JobSpec.from_json(order.fields["spec"]),
-                blobs.read(order.fields["image"]),
-                None if order.fields["mask"] is None else blobs.read(order.fields["mask"]),
-                None if order.fields["completion"] is None else blobs.read(order.fields["completion"]),
-                folder,
-                home / STAGES_FOLDER,
-                Reporter(socket, job),
-            )
+            given = {name: order.fields[name] for name in ("image", "mask", "completion")}
+            uploads = Uploads(**{name: blobs.read(digest) for name, digest in given.items() if digest is not None})
+            spec = JobSpec.from_json(order.fields["spec"])
+            run_job(spec, uploads, folder, home / STAGES_FOLDER, Reporter(socket, job))
             outcome: tuple[str, dict[str, Any]] = "done", {"artifacts": collect(folder, blobs)}
         except Exception as error:
             if not isinstance(error, UnoccludeError):
