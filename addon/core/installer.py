@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,9 +15,9 @@ from ..wire.connection import Connection, home_folder
 from ..wire.errors import ServerUnavailableError, UnoccludeError
 from ..wire.installation import Step, uninstall
 from .backend import ADDON, REPOSITORY
+from .background import LONGEST_GOODBYE, Background
+from .environment import clean_environment
 
-LONGEST_GOODBYE = 10.0
-"""Seconds that `close` waits at most."""
 OLDEST = (3, 11)
 """Version of Python that the backend needs."""
 
@@ -33,36 +31,23 @@ class Choice:
     index: str = ""
 
 
-class Installer:
-    """Belongs to the main thread. One thing at a time; `step` is the newest of what is told, also after the end."""
+class Installer(Background):
+    """`step` is the newest of what is told, also after the end."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
         self.step: Step | None = None
         self.error: UnoccludeError | None = None
         self._news: queue.SimpleQueue[Step] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._process: subprocess.Popen[str] | None = None
-        self._leaving = threading.Event()
-
-    @property
-    def busy(self) -> bool:
-        return self._thread is not None
 
     def install(self, choice: Choice) -> None:
         """Install, update, repair or go on with any of these. Raises ValueError while something is under way."""
-        self._begin(lambda: self._install(choice))
+        self._begin_with(lambda: self._install(choice))
 
     def uninstall(self) -> None:
         """Stop the backend and remove it; models stay. Raises ValueError while something is under way."""
-        self._begin(self._uninstall)
-
-    def cancel(self) -> None:
-        """What was installed before stays in use, and what was fetched is kept."""
-        self._leaving.set()
-        process = self._process
-        if process is not None and process.stdin is not None and not process.stdin.closed:
-            process.stdin.close()  # it ends with it
+        self._begin_with(self._uninstall)
 
     def take_news(self) -> bool:
         """True where something changed."""
@@ -75,23 +60,17 @@ class Installer:
             changed = True
             self.step = step
             if step.ended:
-                self._thread = None
+                self._ended()
                 self.error = UnoccludeError(step.error, step.cure) if step.error else None
 
-    def close(self) -> None:
-        """End what is under way and wait for it."""
-        self.cancel()
-        if self._thread is not None:
-            self._thread.join(LONGEST_GOODBYE)
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        if process.stdin is not None and not process.stdin.closed:
+            process.stdin.close()  # it ends with it
 
-    def _begin(self, task: Callable[[], Step]) -> None:
-        if self.busy:
-            raise ValueError("one thing at a time")
+    def _begin_with(self, task: Callable[[], Step]) -> None:
+        self._begin(lambda: self._work(task))
         self.error = None
         self.step = Step(0, 1, "Starting")
-        self._leaving.clear()
-        self._thread = threading.Thread(target=self._work, args=[task], name="unocclude-installer", daemon=True)
-        self._thread.start()
 
     def _work(self, task: Callable[[], Step]) -> None:
         try:
@@ -112,18 +91,13 @@ class Installer:
         ]
         # A wheel can be imported from as it is.
         path = source if source.suffix == ".whl" else source / "backend"
-        self._process = process = subprocess.Popen(
+        process = self._open(
             command,
-            env={**clean_environment(), "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"},
+            {"PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        if self._leaving.is_set():  # since before there was a process
-            self.cancel()
         assert process.stdout is not None
         said = ""
         for line in process.stdout:
@@ -205,8 +179,3 @@ def _pythons() -> Iterator[str]:
     for name in ("python3.13", "python3.12", "python3.11", "python3", "python"):
         if found := shutil.which(name):
             yield found
-
-
-def clean_environment() -> dict[str, str]:
-    """Blender points some variables at its own Python."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}

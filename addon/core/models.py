@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..wire.errors import UnoccludeError
-from .installer import LONGEST_GOODBYE, clean_environment
+from .background import Background
 
 
 @dataclass(frozen=True)
@@ -65,35 +65,23 @@ class Amount:
     total: int | None
 
 
-class ModelStore:
-    """Belongs to the main thread. One thing at a time; what was told last stays after the end."""
+class ModelStore(Background):
+    """What was told last stays after the end."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.needed: Needed | None = None
         self.amount: Amount | None = None
         self.error: UnoccludeError | None = None
         self._news: queue.SimpleQueue[Needed | Amount | UnoccludeError | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._process: subprocess.Popen[str] | None = None
-        self._leaving = threading.Event()
-
-    @property
-    def busy(self) -> bool:
-        return self._thread is not None
 
     def look(self, python: Path) -> None:
         """Find out what is needed. Raises ValueError while something is under way."""
-        self._begin(lambda: self._look(python))
+        self._begin_with(lambda: self._look(python))
 
     def download(self, python: Path, options: Sequence[str] = ()) -> None:
         """All that is missing; its licences count as accepted. Raises ValueError while something is under way."""
-        self._begin(lambda: self._download(python, options))
-
-    def cancel(self) -> None:
-        """What has come by now is kept, and the next download goes on from there."""
-        self._leaving.set()
-        if self._process is not None:
-            self._process.terminate()
+        self._begin_with(lambda: self._download(python, options))
 
     def take_news(self) -> bool:
         """True where something changed."""
@@ -106,22 +94,16 @@ class ModelStore:
             elif isinstance(news, Amount):
                 self.amount = news
             else:
-                self.error, self.amount, self._thread = news, None, None
+                self.error, self.amount = news, None
+                self._ended()
         return changed
 
-    def close(self) -> None:
-        """End what is under way and wait for it."""
-        self.cancel()
-        if self._thread is not None:
-            self._thread.join(LONGEST_GOODBYE)
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        process.terminate()
 
-    def _begin(self, task: Callable[[], None]) -> None:
-        if self.busy:
-            raise ValueError("one thing at a time")
+    def _begin_with(self, task: Callable[[], None]) -> None:
+        self._begin(lambda: self._work(task))
         self.error = None
-        self._leaving.clear()
-        self._thread = threading.Thread(target=self._work, args=[task], name="unocclude-models", daemon=True)
-        self._thread.start()
 
     def _work(self, task: Callable[[], None]) -> None:
         try:
@@ -152,19 +134,12 @@ class ModelStore:
 
     def _run(self, python: Path, arguments: Sequence[str], on_line: Callable[[str], None]) -> None:
         """`unocclude models` with these arguments. Raises UnoccludeError with what it says where it fails."""
-        process = subprocess.Popen(
+        process = self._open(
             [str(python), "-m", "unocclude", "models", *arguments],
-            env=clean_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        self._process = process
-        if self._leaving.is_set():  # since before there was a process
-            process.terminate()
         complaints: list[str] = []
         assert process.stdout is not None
         assert process.stderr is not None
