@@ -151,7 +151,7 @@ def _reconstruct(session: Session, request: Request, folder: Path, backend: str)
     picture = _file(request.image)
     mask = None if request.mask is None else _file(request.mask)
     job = Job(request.spec, picture=request.image.name, scene="")
-    session.reconstruct(job, Order(job.id, job.spec, picture, folder, python_or_reason(backend), mask))
+    session.reconstruct(job, Order(job.id, job.spec, lambda: picture, folder, python_or_reason(backend), mask))
     told = ""
     while job.phase is not Phase.ARRIVED:
         session.take_news()

@@ -12,13 +12,12 @@ from bpy.props import BoolProperty, FloatProperty
 from bpy.types import Context, Event, Image, Operator, Region, WorkSpaceTool
 from gpu_extras.presets import draw_circle_2d
 
-from .core.silhouette import Rectangle, Silhouette, rectangles
+from .core.silhouette import Drawing, Silhouette, drawing_of
 from .core.strokes import STEP, Painting, Stroke, painted, places_to_text
-from .image_editor import has_picture, open_in_image_editor, take_tool
-from .properties import reference_image
+from .image_editor import can_take_tool, has_picture, take_tool
 
 TOOL = "unocclude.brush_tool"
-stroke_drawn: list[tuple[list[Rectangle], bool]] = []
+stroke_drawn: list[tuple[Drawing, bool]] = []
 """What the stroke that is being painted at this moment has gone over, if any, and whether it takes away."""
 
 
@@ -69,7 +68,7 @@ class UNOCCLUDE_OT_paint_mask(Operator):
         self._places.append(place)
         last = Stroke(tuple(self._places[-2:]), radius)
         self._painted = painted(self._painted, Painting((last,), tuple(image.size)))
-        stroke_drawn[:] = [(rectangles(self._painted, image.size[0]), self.erase)]
+        stroke_drawn[:] = [(drawing_of(self._painted, image.size[0]), self.erase)]
         context.area.tag_redraw()
 
     def _end(self, context: Context, result: set[str]) -> set[str]:
@@ -101,11 +100,10 @@ class UNOCCLUDE_OT_brush(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        return context.window is not None and reference_image(context) is not None
+        return can_take_tool(context)
 
     def execute(self, context: Context) -> set[str]:
-        context.scene.unocclude.image = image = reference_image(context)
-        take_tool(context, open_in_image_editor(context, image), TOOL)
+        take_tool(context, TOOL)
         return {"FINISHED"}
 
 

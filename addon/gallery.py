@@ -25,11 +25,11 @@ from .thumbnail import icon_of_file
 _ICONS = {"queued": "SORTTIME", "running": "PLAY", "cancelling": "CANCEL", "failed": "ERROR", "cancelled": "CANCEL"}
 
 
-def draw_views(layout: UILayout, views: Sequence[Path]) -> None:
+def draw_views(layout: UILayout, views: Sequence[Path], context: Context) -> None:
     """The object from all sides, in the order of the azimuth."""
     grid = layout.grid_flow(row_major=True, columns=4, even_columns=True, even_rows=True, align=True)
     for view in views:
-        grid.template_icon(icon_value=icon_of_file(view), scale=3)
+        grid.template_icon(icon_value=icon_of_file(view), scale=_scale(context, 4))
     layout.operator(UNOCCLUDE_OT_draw_other_views.bl_idname, icon="FILE_REFRESH")
 
 
@@ -49,7 +49,7 @@ def draw_completions(layout: UILayout, job: Job, context: Context) -> None:
     grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, even_rows=True, align=True)
     for number, picture in enumerate(job.imagined.pictures):
         column = grid.column(align=True)
-        column.template_icon(icon_value=icon_of_file(picture), scale=5)
+        column.template_icon(icon_value=icon_of_file(picture), scale=_scale(context, 2))
         best = number == job.imagined.chosen
         button = column.operator(
             UNOCCLUDE_OT_choose.bl_idname, text=f"{number + 1}", icon="CHECKMARK" if best else "MESH_DATA"
@@ -73,7 +73,16 @@ def draw_jobs(layout: UILayout, listed: Jobs, context: Context) -> None:
             row.label(text="", icon=_ICONS.get(info.state, "MESH_DATA"))
         else:
             row.template_icon(icon_value=icon_of_file(picture), scale=2)
-        row.label(text=f"{time.strftime('%H:%M', time.localtime(info.created))} {info.state}")
+        row.label(
+            text=f"{time.strftime('%H:%M', time.localtime(info.created))} {info.state}",
+            icon="BRUSH_DATA" if info.given else "NONE",
+        )
         if info.state not in {"failed", "cancelled"}:
             text = "Bring In" if info.state == "done" else "Follow"
             row.operator(UNOCCLUDE_OT_attach.bl_idname, text=text).job = info.job
+
+
+def _scale(context: Context, columns: int) -> float:
+    """Of icons, so that this many side by side fill the sidebar: one unit is 20 pixels, the margins are 50."""
+    width = context.region.width / context.preferences.system.ui_scale
+    return max(2.0, (width - 50) / columns / 20)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import Area, Context, Image, SpaceImageEditor
 
+from .properties import reference_image
+
 
 def has_picture(context: Context) -> bool:
     """Whether the mouse is in an Image Editor that shows an image."""
@@ -20,10 +22,19 @@ def open_in_image_editor(context: Context, image: Image) -> Area:
     return area
 
 
-def take_tool(context: Context, area: Area, tool: str) -> None:
+def can_take_tool(context: Context) -> bool:
+    """Whether there is a window, and a reference image to use the tool on."""
+    return context.window is not None and reference_image(context) is not None
+
+
+def take_tool(context: Context, tool: str) -> Image:
+    """Show the reference image, which becomes the scene's choice, under this tool."""
+    context.scene.unocclude.image = image = reference_image(context)
+    area = open_in_image_editor(context, image)
     region = next(region for region in area.regions if region.type == "WINDOW")
     with context.temp_override(area=area, region=region, space_data=area.spaces.active):
         bpy.ops.wm.tool_set_by_id(name=tool, space_type="IMAGE_EDITOR")
+    return image
 
 
 def _image_editor(context: Context) -> Area:

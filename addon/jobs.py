@@ -16,7 +16,7 @@ from .core.job import Job, Phase, Source
 from .core.link import Link, Order
 from .core.session import Session
 from .core.strokes import Painting
-from .picture import picture_file
+from .picture import PictureFile, finish, picture_file
 from .placement import Placed, may_place, place, seen_by
 from .properties import reference_image
 from .redraw import redraw
@@ -53,7 +53,7 @@ def go_on(context: Context, number: int) -> None:
     assert gallery is not None
     changes = context.scene.unocclude.later_choices()
     if gallery.given:
-        _order_from(context, gallery.source, gallery.completion(number).read_bytes(), **changes)
+        _order_from(context, gallery.source, gallery.completion(number).read_bytes, **changes)
         return
     spec = replace(gallery.spec, choose=number, to="mesh", **changes)
     job = Job(spec, gallery.picture, context.scene.name, replaces=gallery.replaces)
@@ -65,7 +65,7 @@ def draw_other_views(context: Context) -> None:
     before = session.job
     assert before is not None
     changes = {"seed": before.spec.seed + 1, **context.scene.unocclude.later_choices()}
-    _order_from(context, before.source, before.completion().read_bytes(), origin=before.gallery, **changes)
+    _order_from(context, before.source, before.completion().read_bytes, origin=before.gallery, **changes)
 
 
 def go_on_from_painting(context: Context, image: Image) -> None:
@@ -74,7 +74,9 @@ def go_on_from_painting(context: Context, image: Image) -> None:
     _order_from(context, source, picture_file(image), **context.scene.unocclude.later_choices())
 
 
-def _order_from(context: Context, source: Source, completion: bytes, origin: Job | None = None, **changes: Any) -> None:
+def _order_from(
+    context: Context, source: Source, completion: PictureFile, origin: Job | None = None, **changes: Any
+) -> None:
     """A mesh of this completion, with these changes to what was ordered before."""
     active = context.view_layer.objects.active
     job = Job(
@@ -88,7 +90,7 @@ def _order_from(context: Context, source: Source, completion: bytes, origin: Job
     _order(job, _photograph(source.picture), completion=completion, mask_of=source.job)
 
 
-def _photograph(name: str) -> bytes:
+def _photograph(name: str) -> PictureFile:
     image = bpy.data.images.get(name)
     if image is None:
         raise InputError(f"The image {name} is no longer in this file.", "Load it again.")
@@ -98,7 +100,8 @@ def _photograph(name: str) -> bytes:
 def attach(context: Context, info: JobInfo) -> None:
     """To a job that the backend has already: follow it if it runs, bring in what it made."""
     image = reference_image(context)
-    _order(Job(info.spec, image.name if image else "object", context.scene.name, id=info.job), None)
+    name = image.name if image else "object"
+    _order(Job(info.spec, name, context.scene.name, id=info.job, given=info.given), None)
 
 
 def list_jobs() -> None:
@@ -108,9 +111,9 @@ def list_jobs() -> None:
 
 def _order(
     job: Job,
-    picture: bytes | None,
+    picture: PictureFile | None,
     painting: Painting | None = None,
-    completion: bytes | None = None,
+    completion: PictureFile | None = None,
     mask_of: str = "",
 ) -> None:
     python = starting_python()
@@ -218,6 +221,7 @@ def _another_file_was_opened(*_: object) -> None:
 def use_backend() -> None:
     """The one that the preferences name now. What another one works on goes on there."""
     global session
+    finish()
     session.close()
     home = backend_home()
     session = Session(Link(home), Link(home))
@@ -232,4 +236,5 @@ def unregister() -> None:
     bpy.app.handlers.load_post.remove(_another_file_was_opened)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
+    finish()
     session.close()

@@ -14,15 +14,15 @@ from bpy.types import Context, Image
 from . import jobs
 from .backend_choice import backend_home, is_elsewhere, starting_python
 from .core.masks import Mask, Masks
-from .core.silhouette import Rectangle, Silhouette, rectangles
+from .core.silhouette import NO_DRAWING, Drawing, Silhouette, drawing_of
 from .core.strokes import Painting, nothing, painted
-from .picture import picture_file
+from .picture import PictureFile, finish, picture_file
 from .redraw import redraw
 from .wire.connection import home_folder
 from .wire.errors import ServerUnavailableError, UnoccludeError
 from .wire.protocol import Prompt
 
-TICK = 0.02
+TICK = 0.01
 """Seconds between two looks at the answers while one is awaited."""
 
 
@@ -40,13 +40,13 @@ class MaskView:
         self.painting: Painting | None = None
         """What goes over it, as it is now."""
         self.drawn: tuple[Mask | None, Painting | None] | None = None
-        """What `rectangles` were made of."""
-        self.rectangles: list[Rectangle] = []
+        """What `drawing` was made of."""
+        self.drawing = NO_DRAWING
         self._painted: Silhouette = []
         self.error: UnoccludeError | None = None
         self.starting = False
         """Whether the backend is being started for this."""
-        self._picture: tuple[str, bytes] | None = None
+        self._picture: tuple[str, PictureFile] | None = None
 
     @property
     def busy(self) -> bool:
@@ -58,20 +58,20 @@ class MaskView:
         return self.drawn is None or self.drawn[0] is not self.found or self.drawn[1] != self.painting
 
     def draw(self) -> None:
-        """Make the rectangles of what is to be drawn. A further stroke only costs itself."""
+        """Make what is to be drawn. A further stroke only costs itself."""
         before, self.drawn = self.drawn, (self.found, self.painting)
         if self.painting is None:
-            self.rectangles = self.found.rectangles if self.found else []
+            self.drawing = self.found.drawing if self.found else NO_DRAWING
             return
         rows = self.found.silhouette if self.found and self.found.silhouette else nothing(self.painting)
         more = self.painting
         if before is not None and before[0] is self.found and before[1] is not None and more.goes_on_from(before[1]):
             rows, more = self._painted, more.after(before[1])
         self._painted = painted(rows, more)
-        self.rectangles = rectangles(self._painted, more.size[0])
+        self.drawing = drawing_of(self._painted, more.size[0])
 
-    def picture(self, image: Image) -> bytes:
-        """The image's file. The same object while one is pointing at it, so that it is sent once."""
+    def picture(self, image: Image) -> PictureFile:
+        """The image's file. The same one while one is pointing at it, so that it is sent once."""
         if self._picture is None or self._picture[0] != image.name:
             self._picture = image.name, picture_file(image)
         return self._picture[1]
@@ -99,9 +99,9 @@ def get_ready(context: Context, image: Image) -> None:
     watch()
 
 
-def mask_of(image: Image) -> list[Rectangle]:
+def mask_of(image: Image) -> Drawing:
     """The mask to draw over this image."""
-    return view.rectangles if view.asked is not None and view.asked[0] == image.name else []
+    return view.drawing if view.asked is not None and view.asked[0] == image.name else NO_DRAWING
 
 
 def watch() -> None:
@@ -127,18 +127,25 @@ def tick() -> float | None:
 
 def _ask() -> None:
     assert view.wanted is not None
-    name, prompt = view.asked = view.wanted
+    before, view.asked = view.asked, view.wanted
+    name, prompt = view.wanted
     image = bpy.data.images.get(name)
-    if image is None or (not prompt.points and prompt.box is None):
+    if image is None or not _asks(prompt):
         view.found = view.error = None
         view.number = 0
-        view.forget_picture()
+        if before is not None and _asks(before[1]):
+            view.forget_picture()
         redraw()
         return
     try:
         view.number = view.masks.ask(view.picture(image), prompt, bpy.context.scene.unocclude.profile)
     except UnoccludeError as error:
         view.error = error
+
+
+def _asks(prompt: Prompt) -> bool:
+    """Whether it is one that the backend can answer."""
+    return bool(prompt.points) or prompt.box is not None
 
 
 def _take(mask: Mask) -> None:
@@ -170,6 +177,7 @@ def _backend_has_started() -> None:
 def use_backend() -> None:
     """The one that the preferences name now."""
     global view
+    finish()
     view.masks.close()
     view = MaskView(backend_home())
 
@@ -188,4 +196,5 @@ def unregister() -> None:
     bpy.app.handlers.load_post.remove(_another_file_was_opened)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
+    finish()
     view.masks.close()

@@ -67,8 +67,7 @@ class UNOCCLUDE_OT_choose(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        job = jobs.session.job
-        return job is not None and job.imagined is not None and job.ended
+        return jobs.session.can_go_on
 
     def execute(self, context: Context) -> set[str]:
         return _attempt(self, lambda: jobs.go_on(context, self.number))
@@ -82,8 +81,7 @@ class UNOCCLUDE_OT_draw_other_views(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        job = jobs.session.job
-        return job is not None and job.imagined is not None and job.ended
+        return jobs.session.can_go_on
 
     def execute(self, context: Context) -> set[str]:
         return _attempt(self, lambda: jobs.draw_other_views(context))

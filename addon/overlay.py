@@ -37,10 +37,10 @@ def draw() -> None:
         mask_view.see(image)
     job = jobs.session.job
     if job is not None and job.imagined is not None and job.picture == image.name:
-        shade.draw(context.region, job.imagined.rectangles, WHOLE)
+        shade.draw(context.region, job.imagined.drawing, WHOLE)
     shade.draw(context.region, mask_view.mask_of(image), VISIBLE)
-    for rectangles, erase in brush_tool.stroke_drawn:
-        shade.draw(context.region, rectangles, ERASED if erase else ADDED)
+    for drawing, erase in brush_tool.stroke_drawn:
+        shade.draw(context.region, drawing, ERASED if erase else ADDED)
     view = context.region.view2d
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     scale = context.preferences.system.ui_scale

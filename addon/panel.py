@@ -79,7 +79,7 @@ class _Stages(_Section):
         assert job.imagined is not None
         assert gallery is not None
         draw_completions(self.layout, gallery, context)
-        draw_views(self.layout, job.imagined.views)
+        draw_views(self.layout, job.imagined.views, context)
         self.layout.operator(UNOCCLUDE_OT_keep_as_images.bl_idname, icon="FILE_IMAGE")
 
 

@@ -13,7 +13,7 @@ from bpy.types import Context, Event, Operator, WorkSpaceTool
 
 from . import mask_view
 from .core.prompt import Box, box_between, pixel_at
-from .image_editor import has_picture, open_in_image_editor, take_tool
+from .image_editor import can_take_tool, has_picture, take_tool
 from .properties import reference_image
 from .wire.errors import UnoccludeError
 
@@ -130,11 +130,10 @@ class UNOCCLUDE_OT_point(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        return context.window is not None and reference_image(context) is not None
+        return can_take_tool(context)
 
     def execute(self, context: Context) -> set[str]:
-        context.scene.unocclude.image = image = reference_image(context)
-        take_tool(context, open_in_image_editor(context, image), TOOL)
+        image = take_tool(context, TOOL)
         try:
             mask_view.get_ready(context, image)
         except UnoccludeError as error:

@@ -40,7 +40,8 @@ PYZMQ_CURE = "Install the add-on from its zip, which brings pyzmq, or install py
 
 @dataclass(frozen=True)
 class Order:
-    """A job to be done. `picture`, `mask` and `completion` are image files' bytes; the artifacts go into `folder`.
+    """A job to be done. `picture` and `completion` give image files' bytes, in the link's thread, which may have to
+    wait for them; `mask` is such bytes. The artifacts go into `folder`.
 
     `python` is the backend's Python, to start it with where none runs, or the reason why there is none. Without a
     picture, the job is one that the backend has already. `painting` goes over the mask of the prompt. `mask_of` is an
@@ -49,12 +50,12 @@ class Order:
 
     job: str
     spec: JobSpec
-    picture: bytes | None
+    picture: Callable[[], bytes] | None
     folder: Path
     python: Path | UnoccludeError
     mask: bytes | None = None
     painting: Painting | None = None
-    completion: bytes | None = None
+    completion: Callable[[], bytes] | None = None
     mask_of: str = ""
 
 
@@ -204,8 +205,9 @@ class Link:
         self._news.put(Sending(order.job))
         with Client(self._home, timeout=TIMEOUT, patience=PATIENCE) as client:
             if order.picture is not None:
-                mask = _mask(client, order, order.picture)
-                client.submit(order.spec, order.picture, mask, order.job, order.completion)
+                picture, completion = order.picture(), order.completion and order.completion()
+                mask = _mask(client, order, picture)
+                client.submit(order.spec, picture, mask, order.job, completion)
             self._follow(client, order.job)
             client.fetch(order.job, order.folder)
         imagined = result.read_imagined(order.folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from ..wire.errors import UnoccludeError
 from ..wire.protocol import Prompt
 from .link import with_cure
 from .png import read_mask
-from .silhouette import Rectangle, Silhouette, rectangles
+from .silhouette import NO_DRAWING, Drawing, Silhouette, drawing_of
 
 if TYPE_CHECKING:
     from ..wire.clicks import ClickAnswer, Clicks
@@ -25,7 +25,7 @@ class Mask:
 
     number: int
     silhouette: Silhouette = field(default_factory=list)
-    rectangles: list[Rectangle] = field(default_factory=list)
+    drawing: Drawing = NO_DRAWING
     error: UnoccludeError | None = None
 
 
@@ -36,15 +36,15 @@ class Masks:
         self._home = home
         self._clicks: Clicks | None = None
         self._answers: queue.SimpleQueue[Mask] = queue.SimpleQueue()
-        self._asked = self._seen = 0
+        self._asked = 0
         self._newest: Mask | None = None
 
-    def ask(self, picture: bytes, prompt: Prompt | None, profile: str) -> int:
+    def ask(self, picture: Callable[[], bytes], prompt: Prompt | None, profile: str) -> int:
         """Ask for a mask, or with None to get ready for this picture; return the click's number, see `Clicks.ask`."""
         if self._clicks is None:
             from ..wire.clicks import Clicks
 
-            self._clicks = Clicks(self._home)
+            self._clicks = Clicks(lambda answer: self._answers.put(_decoded(answer)), self._home)
         self._asked = self._clicks.ask(picture, prompt, profile)
         return self._asked
 
@@ -55,29 +55,20 @@ class Masks:
 
     def newest(self) -> Mask | None:
         """The newest answer so far. It may belong to an older click than the newest."""
-        answer = self._clicks.answer() if self._clicks else None
-        if answer is not None and answer.number > self._seen:
-            self._seen = answer.number
-            threading.Thread(target=self._decode, args=[answer], name="unocclude-mask", daemon=True).start()
         while not self._answers.empty():
-            mask = self._answers.get_nowait()
-            if self._newest is None or mask.number > self._newest.number:
-                self._newest = mask
+            self._newest = self._answers.get_nowait()
         return self._newest
 
     def close(self) -> None:
         if self._clicks is not None:
             self._clicks.close()
 
-    def _decode(self, answer: ClickAnswer) -> None:
-        self._answers.put(_decoded(answer))
-
 
 def _decoded(answer: ClickAnswer) -> Mask:
     if answer.part is None:
-        return Mask(answer.number, error=answer.error)
+        return Mask(answer.number, error=answer.error and with_cure(answer.error))
     try:
         silhouette, width, _ = read_mask(answer.part.mask)
     except Exception as error:
         return Mask(answer.number, error=with_cure(error))
-    return Mask(answer.number, silhouette, rectangles(silhouette, width))
+    return Mask(answer.number, silhouette, drawing_of(silhouette, width))

@@ -1,4 +1,4 @@
-"""Masks as PNG files. Plain Python: some builds of Blender have no numpy, and threads cannot ask Blender.
+"""PNG files, above all masks. Plain Python: some builds of Blender have no numpy, and threads cannot ask Blender.
 
 PNG specification: https://www.w3.org/TR/png-3/
 """
@@ -28,7 +28,10 @@ class MaskFormatError(UnoccludeError):
 def read_mask(data: bytes) -> tuple[Silhouette, int, int]:
     """The pixels above 127 of an 8-bit grey PNG, its width and height. Raises MaskFormatError."""
     try:
-        width, height, compressed = _parts(data)
+        header, compressed = png_parts(data)
+        width, height, *kind = struct.unpack(">IIBBBBB", header)
+        if kind != [8, 0, 0, 0, 0]:
+            raise ValueError("no 8-bit grey")
         raw = zlib.decompress(compressed)
     except (struct.error, zlib.error, ValueError) as error:
         raise MaskFormatError(str(error)) from error
@@ -44,27 +47,30 @@ def read_mask(data: bytes) -> tuple[Silhouette, int, int]:
 def write_mask(rows: Silhouette, width: int) -> bytes:
     """An 8-bit grey PNG of 0 and 255."""
     raw = b"".join(b"\x00" + f"{row:0{width}b}"[::-1].encode().translate(_GREY) for row in rows)
-    header = struct.pack(">IIBBBBB", width, len(rows), 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw, 1)), (b"IEND", b""))
+    return png_file(struct.pack(">IIBBBBB", width, len(rows), 8, 0, 0, 0, 0), zlib.compress(raw, 1))
+
+
+def png_parts(data: bytes) -> tuple[bytes, bytes]:
+    """The header's 13 bytes and the compressed pixels. Raises ValueError or struct.error where it is no PNG."""
+    if not data.startswith(_SIGNATURE):
+        raise ValueError("no PNG")
+    place, header, pixels = len(_SIGNATURE), b"", []
+    while place < len(data):
+        size, name = struct.unpack_from(">I4s", data, place)
+        if name == b"IHDR":
+            header = data[place + 8 : place + 8 + size]
+        elif name == b"IDAT":
+            pixels.append(data[place + 8 : place + 8 + size])
+        place += size + 12
+    return header, b"".join(pixels)
+
+
+def png_file(header: bytes, compressed: bytes) -> bytes:
+    """Of what `png_parts` tells."""
+    chunks = ((b"IHDR", header), (b"IDAT", compressed), (b"IEND", b""))
     return _SIGNATURE + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
-
-
-def _parts(data: bytes) -> tuple[int, int, bytes]:
-    """Width, height and compressed pixels."""
-    if not data.startswith(_SIGNATURE):
-        raise ValueError("no PNG")
-    width, height, *kind = struct.unpack_from(">IIBBBBB", data, 16)
-    if kind != [8, 0, 0, 0, 0]:
-        raise ValueError("no 8-bit grey")
-    place, pixels = 8, b""
-    while place < len(data):
-        size, name = struct.unpack_from(">I4s", data, place)
-        if name == b"IDAT":
-            pixels += data[place + 8 : place + 8 + size]
-        place += size + 12
-    return width, height, pixels
 
 
 def _unfiltered(kind: int, row: bytes, above: bytes) -> bytes:

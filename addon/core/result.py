@@ -10,7 +10,7 @@ from typing import Any
 from . import glb
 from .camera import PhotographCamera
 from .png import read_mask
-from .silhouette import Rectangle, Silhouette, draw, intersection_over_union, rectangles
+from .silhouette import Drawing, Silhouette, draw, drawing_of, intersection_over_union
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Imagined:
     chosen: int | None
     outline: Silhouette
     size: tuple[int, int]
-    rectangles: list[Rectangle]
+    drawing: Drawing
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_imagined(folder: Path) -> Imagined:
         _report(folder).get("scores", {}).get("chosen"),
         outline,
         (width, height),
-        rectangles(outline, width),
+        drawing_of(outline, width),
     )
 
 

@@ -50,6 +50,11 @@ class Session:
         return self.job is not None and not self.job.ended
 
     @property
+    def can_go_on(self) -> bool:
+        """Whether what was imagined may become a mesh once more, in another way."""
+        return self.job is not None and self.job.imagined is not None and self.job.ended
+
+    @property
     def waits_for_artist(self) -> bool:
         """A mesh is ready, and only the artist can say where it goes."""
         return self.job is not None and self.job.phase is Phase.ARRIVED and self.job.strayed

@@ -6,14 +6,26 @@ A row of pixels is one whole number; bit x stands for the pixel in column x. Tha
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil, floor
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Silhouette: TypeAlias = "list[int]"
 """One whole number per row, top row first."""
 Rectangle: TypeAlias = "tuple[float, float, float, float]"
 """Left, bottom, right, top in the picture's unit square, y up, as Blender has it."""
+Edge: TypeAlias = "tuple[tuple[float, float], tuple[float, float]]"
+"""From one place of that square to another."""
+
+
+class Drawing(NamedTuple):
+    """What to draw of a silhouette: the runs of its rows, and the edges all around it."""
+
+    rectangles: list[Rectangle]
+    edges: list[Edge]
+
+
+NO_DRAWING = Drawing([], [])
 
 
 def draw(places: Sequence[tuple[float, float]], corners: array[int], width: int, height: int) -> Silhouette:
@@ -45,20 +57,34 @@ def intersection_over_union(one: Silhouette, other: Silhouette) -> float:
     return sum(_count(a & b) for a, b in zip(one, other, strict=True)) / union if union else 0.0
 
 
-def rectangles(silhouette: Silhouette, width: int, most_rows: int = 800) -> list[Rectangle]:
-    """What to draw of a silhouette of this width: the runs of its rows. Of a higher one, so many rows are looked at."""
+def drawing_of(silhouette: Silhouette, width: int, most_rows: int = 800) -> Drawing:
+    """Of a silhouette of this width. Of a higher one, so many rows are looked at."""
     height = len(silhouette)
-    step = -(-height // most_rows)
-    runs = []
-    for top in range(0, height, step):
-        bottom = min(top + step, height)
-        bits = f"{silhouette[top]:b}"[::-1] + "0"
-        left = bits.find("1")
-        while left >= 0:
-            right = bits.find("0", left)
-            runs.append((left / width, 1 - bottom / height, right / width, 1 - top / height))
-            left = bits.find("1", right)
-    return runs
+    step = max(1, -(-height // most_rows))
+    rows = silhouette[::step]
+    heights = [1 - min(row * step, height) / height for row in range(len(rows) + 1)]
+    rectangles = [
+        (left / width, heights[number + 1], right / width, heights[number])
+        for number, row in enumerate(rows)
+        for left, right in _runs(row)
+    ]
+    sides = [((x, bottom), (x, top)) for left, bottom, right, top in rectangles for x in (left, right)]
+    levels = [
+        ((left / width, y), (right / width, y))
+        for y, above, below in zip(heights, [0, *rows], [*rows, 0], strict=True)
+        for left, right in _runs(above ^ below)
+    ]
+    return Drawing(rectangles, sides + levels)
+
+
+def _runs(row: int) -> Iterator[tuple[int, int]]:
+    """First column, and the column after the last, of what belongs together in a row."""
+    bits = f"{row:b}"[::-1] + "0"
+    left = bits.find("1")
+    while left >= 0:
+        right = bits.find("0", left)
+        yield left, right
+        left = bits.find("1", right)
 
 
 def _count(row: int) -> int:

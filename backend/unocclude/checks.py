@@ -42,6 +42,10 @@ def a_list(value: object) -> bool:
     return isinstance(value, list)
 
 
+def a_truth(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def wrong_field(values: Mapping[str, Any], rules: Rules) -> str | None:
     """The first field that is missing or wrong; None where all is well."""
     return next((name for name, good in rules.items() if name not in values or not good(values[name])), None)

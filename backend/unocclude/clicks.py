@@ -6,12 +6,16 @@ The add-on ships this file. Needs pyzmq and the standard library only.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .client import Client, VisiblePart
-from .errors import UnoccludeError
 from .protocol import Prompt
+
+if TYPE_CHECKING:
+    from .client import Client, VisiblePart
 
 TIMEOUT, PATIENCE = 10.0, 3.0
 
@@ -21,7 +25,7 @@ class Click:
     """What is asked. `prompt` None only lets the backend get ready for this image."""
 
     number: int
-    image: bytes
+    image: Callable[[], bytes]
     prompt: Prompt | None
     profile: str
 
@@ -33,27 +37,29 @@ class ClickAnswer:
 
     number: int
     part: VisiblePart | None = None
-    error: UnoccludeError | None = None
+    error: Exception | None = None
 
 
 class Clicks:
     """Belongs to one thread, for example Blender's main one; no method but `close` ever waits.
 
-    Its own thread starts with the first click. A click that was not yet sent when a newer one came is never answered.
+    Its own thread starts with the first click and hands each answer to `on_answer` itself, so that reading the mask
+    holds up nobody. A click that was not yet sent when a newer one came is never answered.
     """
 
-    def __init__(self, home: Path | None = None) -> None:
+    def __init__(self, on_answer: Callable[[ClickAnswer], None], home: Path | None = None) -> None:
+        self._on_answer = on_answer
         self._home = home
         self._count = 0
         self._wanted: Click | None = None
-        self._answer: ClickAnswer | None = None
         self._closing = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def ask(self, image: bytes, prompt: Prompt | None, profile: str = "bundled") -> int:
-        """Ask for a mask; return the click's number. `image` is a file's bytes; hand in the same object again for the
-        same image, so that nothing is computed from it twice."""
+    def ask(self, image: Callable[[], bytes], prompt: Prompt | None, profile: str = "bundled") -> int:
+        """Ask for a mask; return the click's number. `image` gives a file's bytes, in Clicks' own thread, which may
+        have to wait for them; give the same object again for the same image, so that nothing is computed from it
+        twice."""
         with self._changed:
             self._count += 1
             self._wanted = Click(self._count, image, prompt, profile)
@@ -62,17 +68,6 @@ class Clicks:
             self._thread = threading.Thread(target=self._work, name="unocclude-clicks", daemon=True)
             self._thread.start()
         return self._count
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the newest click has no answer yet."""
-        with self._changed:
-            return self._count > 0 and (self._answer is None or self._answer.number < self._count)
-
-    def answer(self) -> ClickAnswer | None:
-        """The newest answer so far. It may belong to an older click than the newest."""
-        with self._changed:
-            return self._answer
 
     def close(self) -> None:
         """End the thread. It leaves by itself where it waits for the backend at this moment."""
@@ -83,11 +78,15 @@ class Clicks:
             self._thread.join(1.0)
 
     def _work(self) -> None:
-        with Client(self._home, timeout=TIMEOUT, patience=PATIENCE) as client:
+        with ExitStack() as connection:
+            client: Client | None = None
             while (click := self._next()) is not None:
-                answer = _answered(client, click)
-                with self._changed:
-                    self._answer = answer
+                try:
+                    client = client or connection.enter_context(_client(self._home))
+                    answer = _answered(client, click)
+                except Exception as error:
+                    answer = ClickAnswer(click.number, error=error)
+                self._on_answer(answer)
 
     def _next(self) -> Click | None:
         with self._changed:
@@ -96,11 +95,14 @@ class Clicks:
             return None if self._closing else click
 
 
+def _client(home: Path | None) -> Client:
+    from .client import Client  # loading pyzmq takes a tenth of a second, which this thread has
+
+    return Client(home, timeout=TIMEOUT, patience=PATIENCE)
+
+
 def _answered(client: Client, click: Click) -> ClickAnswer:
-    try:
-        if click.prompt is None:
-            client.prepare(click.image, click.profile)
-            return ClickAnswer(click.number)
-        return ClickAnswer(click.number, client.segment(click.image, click.prompt, click.profile))
-    except UnoccludeError as error:
-        return ClickAnswer(click.number, error=error)
+    if click.prompt is None:
+        client.prepare(click.image(), click.profile)
+        return ClickAnswer(click.number)
+    return ClickAnswer(click.number, client.segment(click.image(), click.prompt, click.profile))

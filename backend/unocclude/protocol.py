@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
-from .checks import Check, Rules, a_list, an_object, number, one_of, or_none, text, whole, wrong_field
+from .checks import Check, Rules, a_list, a_truth, an_object, number, one_of, or_none, text, whole, wrong_field
 from .errors import InputError, UnoccludeError
 
 VERSION = 1
@@ -177,7 +177,8 @@ class Artifact:
 
 @dataclass(frozen=True)
 class JobInfo:
-    """A job as the backend knows it. Times are Unix seconds; `ahead` counts the jobs that come first."""
+    """A job as the backend knows it. Times are Unix seconds; `ahead` counts the jobs that come first, and `given` tells
+    whether its completion was handed in."""
 
     job: str
     spec: JobSpec
@@ -187,6 +188,7 @@ class JobInfo:
     ended: float | None
     seq: int
     ahead: int
+    given: bool
     error: UnoccludeError | None
     artifacts: tuple[Artifact, ...]
 
@@ -293,6 +295,7 @@ _JOB_INFO: Rules = {
     "ended": or_none(_TIME),
     "seq": _COUNT,
     "ahead": _COUNT,
+    "given": a_truth,
     "error": or_none(_is_error),
     "artifacts": a_list,
 }

@@ -143,7 +143,7 @@ def mutate(data: bytes, longest: int, seed: int) -> bytes:
 def write_seeds(folder: Path) -> None:
     """A good message of each kind, to begin with."""
     groups = (REQUESTS, ANSWERS, worker.REPORTS, segmenter.REPORTS)
-    specials = {"info": JobInfo("0" * 32, JobSpec(), "done", 1.0, 1.0, 2.0, 3, 0, None, ()).to_json()}
+    specials = {"info": JobInfo("0" * 32, JobSpec(), "done", 1.0, 1.0, 2.0, 3, 0, False, None, ()).to_json()}
     for number, shapes in enumerate(groups):
         for kind, shape in shapes.items():
             fields = {name: {**GOOD, **specials}.get(name) for name in shape.fields}

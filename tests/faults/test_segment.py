@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -31,14 +31,10 @@ def lit(part: VisiblePart | None) -> int:
     return int((np.asarray(picture) == 255).sum())
 
 
-def answer_of(clicks: Clicks, number: int) -> ClickAnswer:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        answer = clicks.answer()
-        if answer is not None and answer.number == number:
-            return answer
-        time.sleep(0.01)
-    raise AssertionError(f"click {number} was never answered")
+def answer_of(answers: Queue[ClickAnswer], number: int) -> ClickAnswer:
+    while (answer := answers.get(timeout=60)).number != number:
+        assert answer.number < number
+    return answer
 
 
 def test_an_image_is_sent_and_encoded_once(backend) -> None:
@@ -95,26 +91,27 @@ def test_the_newest_request_takes_the_place_of_one_that_waits(backend) -> None:
 
 
 def test_clicks_from_a_thread_that_must_not_wait(backend) -> None:
-    clicks = Clicks(backend.home)
+    answers: Queue[ClickAnswer] = Queue()
+    clicks = Clicks(answers.put, backend.home)
     try:
         image = b"pause=0.2"
-        ready = clicks.ask(image, None)
-        assert clicks.waiting
-        assert answer_of(clicks, ready) == ClickAnswer(ready)
-        numbers = [clicks.ask(image, at(x)) for x in range(1, 10)]
-        assert lit(answer_of(clicks, numbers[-1]).part) == 9
-        assert not clicks.waiting
-        failed = answer_of(clicks, clicks.ask(b"raise", at(1))).error
+        ready = clicks.ask(lambda: image, None)
+        assert answer_of(answers, ready) == ClickAnswer(ready)
+        numbers = [clicks.ask(lambda: image, at(x)) for x in range(1, 10)]
+        assert lit(answer_of(answers, numbers[-1]).part) == 9
+        failed = answer_of(answers, clicks.ask(lambda: b"raise", at(1))).error
         assert isinstance(failed, InputError)
+        assert answers.empty()
     finally:
         clicks.close()
 
 
 def test_clicks_without_a_backend_say_so(tmp_path) -> None:
-    clicks = Clicks(tmp_path)
+    answers: Queue[ClickAnswer] = Queue()
+    clicks = Clicks(answers.put, tmp_path)
     try:
-        error = answer_of(clicks, clicks.ask(b"image", at(1))).error
-        assert error is not None
+        error = answer_of(answers, clicks.ask(lambda: b"image", at(1))).error
+        assert isinstance(error, UnoccludeError)
         assert "unocclude serve" in error.cure
     finally:
         clicks.close()

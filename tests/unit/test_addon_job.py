@@ -23,8 +23,8 @@ def event(state: str, stage: str | None = None, step: int = 0, total: int = 0, *
     return Event("a" * 32, 1, 0.0, state, stage, step, total, **more)
 
 
-def order(one: Job, picture: bytes | None = b"png") -> Order:
-    return Order(one.id, one.spec, picture, Path("folder"), Path("python"))
+def order(one: Job, known: bool = False) -> Order:
+    return Order(one.id, one.spec, None if known else lambda: b"png", Path("folder"), Path("python"))
 
 
 class ScriptedLink:
@@ -149,7 +149,7 @@ def test_a_completion_that_is_handed_in_leaves_nothing_to_choose() -> None:
 
 def test_a_job_that_was_done_long_before(session: Session, link: ScriptedLink) -> None:
     one = job()
-    session.reconstruct(one, order(one, picture=None))
+    session.reconstruct(one, order(one, known=True))
     link.script = [Sending(one.id), Delivered(one.id, "imagined", "result")]
     session.take_news()
     assert one.phase is Phase.ARRIVED

@@ -14,7 +14,7 @@ from unocclude.pipeline.rasterise import rasterise
 
 from addon.core.camera import PhotographCamera
 from addon.core.png import MaskFormatError, read_mask
-from addon.core.silhouette import draw, intersection_over_union, rectangles
+from addon.core.silhouette import draw, drawing_of, intersection_over_union
 
 WIDTH, HEIGHT = 200, 150
 REPORT = {
@@ -79,11 +79,19 @@ def test_the_same_silhouette_covers_itself() -> None:
     assert intersection_over_union([0], [0]) == 0
 
 
-def test_rectangles_are_the_runs_of_the_rows() -> None:
+def test_what_is_drawn_are_the_runs_of_the_rows() -> None:
     silhouette = [0b0110, 0b1011, 0, 0b1000]
     quarters = [(1, 3, 3, 4), (0, 2, 2, 3), (3, 2, 4, 3), (3, 0, 4, 1)]
-    assert rectangles(silhouette, 4) == [tuple(value / 4 for value in quarter) for quarter in quarters]
-    assert rectangles(silhouette, 4, most_rows=2) == [(0.25, 0.5, 0.75, 1)]
+    assert drawing_of(silhouette, 4).rectangles == [tuple(value / 4 for value in quarter) for quarter in quarters]
+    assert drawing_of(silhouette, 4, most_rows=2).rectangles == [(0.25, 0.5, 0.75, 1)]
+
+
+def test_edges_lie_all_around() -> None:
+    ring = [0b000, 0b111, 0b101, 0b111]
+    edges = {frozenset((round(3 * x), round(4 * y)) for x, y in edge) for edge in drawing_of(ring, 3).edges}
+    outside = {((0, 0), (3, 0)), ((0, 3), (3, 3))} | {((x, y), (x, y + 1)) for x in (0, 3) for y in range(3)}
+    hole = {((1, 1), (2, 1)), ((1, 2), (2, 2)), ((1, 1), (1, 2)), ((2, 1), (2, 2))}
+    assert edges == {frozenset(edge) for edge in outside | hole}
 
 
 def test_outside_of_the_picture_is_cut_off() -> None:

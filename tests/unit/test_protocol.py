@@ -41,7 +41,7 @@ SPEC = JobSpec(
     to="views",
 )
 EVENT = Event(JOB, 3, 1e9, "running", "views", 4, 20, 1.25, 60.0)
-INFO = JobInfo(JOB, SPEC, "done", 1e9, 1e9 + 1, 1e9 + 2, 9, 0, None, (Artifact("views/000.png", 12, "ab" * 32),))
+INFO = JobInfo(JOB, SPEC, "done", 1e9, 1e9 + 1, 1e9 + 2, 9, 0, True, None, (Artifact("views/000.png", 12, "ab" * 32),))
 REQUEST_EXAMPLES = [
     encode("hello", {"id": 1}),
     encode(

@@ -222,6 +222,7 @@ class JobStore:
             ended=job.ended,
             seq=job.seq,
             ahead=ahead,
+            given=job.completion is not None,
             error=job.error,
             artifacts=tuple(Artifact(**row) for row in rows),
         )

@@ -29,7 +29,7 @@ def drawn() -> float:
     while mask_view.tick() is not None:
         pass
     shade = mask_view.mask_of(image)
-    return sum((right - left) * (top - bottom) for left, bottom, right, top in shade)
+    return sum((right - left) * (top - bottom) for left, bottom, right, top in shade.rectangles)
 
 
 paint((40, 10), (50, 10), radius=4)

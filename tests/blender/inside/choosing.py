@@ -37,7 +37,7 @@ assert bpy.ops.unocclude.reconstruct() == {"FINISHED"}
 job = wait_for("CHOOSING")
 assert [path.name for path in job.imagined.pictures] == ["completion_00.png", "completion_01.png", "completion_02.png"]
 assert job.imagined.chosen == 0
-assert job.imagined.rectangles, "no outline to draw"
+assert job.imagined.drawing.edges, "no outline to draw"
 assert placed() == []
 
 assert bpy.ops.unocclude.sample_again() == {"FINISHED"}
@@ -82,6 +82,16 @@ sent = bpy.data.images.load(str(folder(painted) / "received_completion"))
 assert sent.size[:] == (128, 128)
 assert sent.pixels[3] == 0, "its alpha was lost"
 assert sent.pixels[7] == 1
+
+bpy.ops.unocclude.list_jobs()
+pump(lambda: jobs.session.listed is not None and not jobs.session.expects_news)
+given = {info.job: info.given for info in jobs.session.listed.jobs}
+assert (given[painted.id], given[again.id]) == (True, False)
+assert bpy.ops.unocclude.attach(job=painted.id) == {"FINISHED"}
+wait_for("PLACED")
+assert bpy.ops.unocclude.choose(number=0) == {"FINISHED"}, "the same completion in another quality"
+further = wait_for("PLACED")
+assert received(further, "completion") == received(painted, "completion"), "it was imagined anew"
 
 settings = bpy.context.scene.unocclude
 bpy.data.images.remove(settings.image)

@@ -28,7 +28,7 @@ def settle() -> None:
 
 def area() -> float:
     """The share of the picture that the mask covers."""
-    return sum((right - left) * (top - bottom) for left, bottom, right, top in mask_view.view.rectangles)
+    return sum((right - left) * (top - bottom) for left, bottom, right, top in mask_view.view.drawing.rectangles)
 
 
 disc = 69 / (60 * 40)  # so many pixels are nearer than 5
@@ -39,7 +39,7 @@ mask_view.get_ready(bpy.context, image)
 settle()
 assert mask_view.view.error is None, mask_view.view.error
 assert abs(area() - disc) < 0.01 * disc
-middle = mask_view.view.rectangles[len(mask_view.view.rectangles) // 2]
+middle = mask_view.view.drawing.rectangles[len(mask_view.view.drawing.rectangles) // 2]
 assert abs((middle[0] + middle[2]) / 2 - 20.5 / 60) < 0.02
 assert abs((middle[1] + middle[3]) / 2 - 9.5 / 40) < 0.03, "y points up in Blender"
 

@@ -19,5 +19,5 @@ while mask_view.tick() is not None:
     time.sleep(0.02)
 assert started
 error = mask_view.view.error
-assert mask_view.view.rectangles, error
+assert mask_view.view.drawing.rectangles, error
 assert error is None or error.code == "input", error

@@ -10,7 +10,11 @@ from support import arguments, install, part, picture
 
 dist, folder = map(Path, arguments())
 install(dist)
-picture_file = part("picture").picture_file
+pictures = part("picture")
+
+
+def picture_file(image: bpy.types.Image) -> bytes:
+    return pictures.picture_file(image)()
 
 
 def keep(name: str, image: bpy.types.Image) -> None:

@@ -49,7 +49,7 @@ def tell() -> float:
         "regions": {name: [region.x, region.y, region.width, region.height] for name, region in regions.items()},
         "picture": corners,
         "tool": getattr(window.workspace.tools.from_space_image_mode("VIEW"), "idname", None),
-        "mask": not mask_view.view.busy and len(mask_view.view.rectangles),
+        "mask": not mask_view.view.busy and len(mask_view.view.drawing.rectangles),
         "mask_error": mask_view.view.error and str(mask_view.view.error),
         "box": list(image.unocclude.box),
         "strokes": len(image.unocclude.strokes),
