@@ -95,7 +95,10 @@ def see(image: Image) -> None:
 def get_ready(context: Context, image: Image) -> None:
     """Have the backend look at the image before the first click, so that its mask comes as fast as the others."""
     view.forget_picture()
-    view.number = view.masks.ask(view.picture(image), None, context.scene.unocclude.profile)
+    if view.wanted == (image.name, image.unocclude.prompt()) and _asks(view.wanted[1]):
+        view.asked = None  # there was a click: ask again, for the picture may be another
+    else:
+        view.number = view.masks.ask(view.picture(image), None, context.scene.unocclude.profile)
     watch()
 
 

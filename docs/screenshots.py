@@ -48,6 +48,7 @@ def main() -> None:
 
 def story(window: Window) -> None:
     window.take_point_tool()
+    make_room(window)
     clicks = [(place, "") for place in json.loads(SAMPLE.with_suffix(".json").read_text())["points"]]
     clicks.append(((350, 300), "ctrl"))  # on the mug, where the sidebar does not cover it
     for number, ((x, y), modifier) in enumerate(clicks, 1):
@@ -71,13 +72,26 @@ def story(window: Window) -> None:
     window.until(lambda state: state["phase"], lambda: window.click(*window.sidebar(130, 150)))
     window.wait(lambda state: state["phase"] in {"CHOOSING", "FAILED"}, 400)
     window.screenshot("choose.png")
-    window.until(lambda state: state["phase"] != "CHOOSING", lambda: window.click(*window.sidebar(181, 321)))
+    window.until(lambda state: state["phase"] != "CHOOSING", lambda: window.click(*window.sidebar(230, 349)))
     window.wait(lambda state: state["phase"] == "RUNNING" and state["preview"], 100)
     window.screenshot("progress.png")
     window.wait(lambda state: state["phase"] in {"PLACED", "FAILED"}, 900)
     scene = window.middle(window.state["view_3d"])
     window.until(lambda state: state["view"] == "CAMERA", lambda: window.key("KP_0", *scene))
     window.screenshot("stages.png")
+
+
+def make_room(window: Window) -> None:
+    """A wider editor, and in it a wider sidebar, so that the picture and the gallery can be looked at."""
+    editor, _, _, height = window.state["regions"]["WINDOW"]
+    window.until(
+        lambda state: state["regions"]["WINDOW"][0] < editor - 100,
+        lambda: window.drag((editor - 1, height / 2), (editor - 201, height / 2)),
+    )
+    sidebar, top = window.sidebar(window.state["regions"]["UI"][2], 100)
+    window.until(
+        lambda state: state["regions"]["UI"][2] > 300, lambda: window.drag((sidebar + 8, top), (sidebar - 90, top))
+    )
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ middle = mask_view.view.drawing.rectangles[len(mask_view.view.drawing.rectangles
 assert abs((middle[0] + middle[2]) / 2 - 20.5 / 60) < 0.02
 assert abs((middle[1] + middle[3]) / 2 - 9.5 / 40) < 0.03, "y points up in Blender"
 
+mask_view.get_ready(bpy.context, image)
+settle()
+assert abs(area() - disc) < 0.01 * disc, "who presses Point again loses the mask"
+
 point = image.unocclude.points.add()
 point.x, point.y = 40, 10
 bpy.ops.ed.undo_push(message="Two points")
