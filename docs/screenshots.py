@@ -60,7 +60,7 @@ def story(window: Window) -> None:
     window.screenshot("point.png")
 
     window.until(lambda state: state["tool"] == "unocclude.brush_tool", lambda: window.click(*window.sidebar(80, 72)))
-    stroke = window.place_of_pixel(225, 240), window.place_of_pixel(255, 330)
+    stroke = window.place_of_pixel(300, 234), window.place_of_pixel(312, 222)
     pointed = window.state["mask"]
     window.until(lambda state: state["strokes"] == 1, lambda: window.drag(*stroke))
     window.wait(lambda state: state["mask"] and state["mask"] != pointed)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PilImage
 from unocclude.errors import InputError, ModelsMissingError
 from unocclude.models.converted import load_official
 from unocclude.models.registry import BUNDLED
@@ -28,6 +30,7 @@ SMALL = SegmenterConfig(
     prompt_width=32,
     decoder_mlp_width=32,
 )
+KNOWING = replace(SMALL, image_size=128, patch_size=16, prompt_width=64, features="tf_efficientnet_lite0")
 
 ROWS, COLUMNS = np.mgrid[:200, :300]
 DISC: Mask = (ROWS - 110) ** 2 + (COLUMNS - 110) ** 2 < 60**2
@@ -219,3 +222,33 @@ def test_bundled_weights_tell_the_object_from_its_occluder(bundled: Segmenter, p
     boxed = embedded.mask(Prompt(box=(50, 50, 131, 171)))
     assert overlap(boxed, visible) > 0.7
     np.testing.assert_array_equal(disc, bundled.embed(picture).mask(Prompt(points=((90, 110),))))
+
+
+def test_the_classifier_of_known_features_is_not_trained() -> None:
+    torch.manual_seed(0)
+    model = PromptableSegmenter(KNOWING).train()
+    assert model.stem is not None
+    before = {name: value.clone() for name, value in model.stem.classifier.state_dict().items()}
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1)
+    images = (torch.rand(2, 96, 128, 3) * 255).permute(0, 3, 1, 2)  # as training has them, channels last
+    masks, _ = model.decode(model.encode(images), torch.full((2, 1, 2), 50.0), torch.ones(2, 1))
+    masks.square().mean().backward()
+    assert all(value.grad is not None for value in model.stem.to_tokens.parameters())
+    assert all(value.grad is not None for value in model.stem.fine.parameters())
+    optimiser.step()
+    for name, value in model.stem.classifier.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_the_bundled_features_are_those_of_a_classifier_that_knows_things() -> None:
+    """Its highest maps hardly change when a picture is brightened, and do change when its things are torn apart."""
+    model = load_bundled(BUNDLED / "segmenter.safetensors", PromptableSegmenter)
+    image = np.asarray(PilImage.open(BUNDLED / "sample.png").convert("RGB").resize((256, 256)))
+    torn = image.reshape(16, 16, 16, 16, 3).transpose(2, 1, 0, 3, 4).reshape(256, 256, 3)
+    brighter = (image * 0.8 + 51).astype(np.uint8)
+    assert model.stem is not None
+    with torch.inference_mode():
+        batch = torch.from_numpy(np.stack([image, brighter, torn])).permute(0, 3, 1, 2).float()
+        plain, lit, apart = model.stem.classifier(model.preprocess(batch))[-1].mean((2, 3))
+    assert torch.cosine_similarity(plain, lit, dim=0) > 0.8
+    assert torch.cosine_similarity(plain, apart, dim=0) < 0.8

@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unocclude.errors import ModelsMissingError
 from unocclude.models.checkpoints import Source, StateDict, load
@@ -36,8 +37,8 @@ class SegmenterConfig:
     """Sizes of the networks. Images are scaled to `image_size` on the longer side and padded to a square.
 
     The image becomes image_size / patch_size tokens a side, and a mask has four times as many pixels a side.
-    Encoder blocks look within windows of `window` tokens a side, except the `global_blocks`. `stem` are the widths of
-    convolutions that make the tokens, each halving the picture; without them one linear projection does, as in SAM.
+    Encoder blocks look within windows of `window` tokens a side, except the `global_blocks`. `features` names timm's
+    classifier of ImageNet whose feature maps become the tokens; without one a linear projection does, as in SAM.
     `sketched_prompts`: clicks and boxes are also drawn into SAM's mask input, as a first guess of the mask.
     `colour_cut`: the network's masks are rough and get drawn to the edges of the colours, see pipeline/colour_cut.py.
     """
@@ -51,7 +52,7 @@ class SegmenterConfig:
     global_blocks: tuple[int, ...]
     prompt_width: int
     decoder_mlp_width: int
-    stem: tuple[int, ...] = ()
+    features: str = ""
     sketched_prompts: bool = False
     colour_cut: bool = False
 
@@ -78,7 +79,7 @@ class SegmenterConfig:
             global_blocks=(1, 3),
             prompt_width=128,
             decoder_mlp_width=512,
-            stem=(16, 32, 64, 128),
+            features="tf_efficientnet_lite0",
             sketched_prompts=True,
             colour_cut=True,
         )
@@ -103,37 +104,55 @@ class SegmenterConfig:
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """What the decoder needs of B images: features (B, prompt_width, tokens, tokens), and with a stem two finer maps to
-    draw edges by, (B, prompt_width / 4, 2 tokens, 2 tokens) and (B, prompt_width / 8, 4 tokens, 4 tokens)."""
+    """What the decoder needs of B images: features (B, prompt_width, tokens, tokens), and of a classifier two finer
+    maps to draw edges by, (B, prompt_width / 4, 2 tokens, 2 tokens) and (B, prompt_width / 8, 4 tokens, 4 tokens)."""
 
     features: Tensor
     details: tuple[Tensor, ...]
 
 
-class ConvolutionalStem(nn.Module):
-    """Pictures to tokens through small convolutions: a transformer with little training sees edges sooner with them.
+class KnownFeatures(nn.Module):
+    """Pictures to tokens through a classifier that learned from ImageNet: it has seen real things, unlike our scenes.
 
-    (Xiao et al. 2021, Early Convolutions Help Transformers See Better, arXiv 2106.14881.) Its finer maps go to the mask
-    decoder, as in SAM 2 (Ravi et al. 2024, arXiv 2408.00714).
+    The classifier stays as it is; what lies behind it learns to read its maps of 1/4, 1/8, 1/16 and 1/32 of the
+    picture's sides. The finer ones go to the mask decoder, as in SAM 2 (Ravi et al. 2024, arXiv 2408.00714).
     """
 
-    def __init__(self, widths: tuple[int, ...], token_width: int, prompt_width: int) -> None:
+    def __init__(self, name: str, token_width: int, prompt_width: int) -> None:
         super().__init__()
-        before = (3, *widths)
-        self.stages = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.GroupNorm(8, o), nn.ReLU())
-            for i, o in zip(before, widths, strict=False)
-        )
-        self.to_tokens = nn.Conv2d(widths[-1], token_width, 1)
-        self.coarse = nn.Conv2d(widths[-2], prompt_width // 4, 1)
-        self.fine = nn.Conv2d(widths[-3], prompt_width // 8, 1)
+        import timm  # a second to import, and the official networks do without it
+
+        classifier: Any = timm.create_model(name, features_only=True, out_indices=(1, 2, 3, 4))
+        self.classifier: nn.Module = classifier.requires_grad_(False)
+        fine, coarse, middle, deep = classifier.feature_info.channels()
+        self.to_tokens = _reader(middle + deep, token_width)
+        self.coarse = _reader(coarse, prompt_width // 4)
+        self.fine = _reader(fine, prompt_width // 8)
+
+    def train(self, mode: bool = True) -> KnownFeatures:
+        """The classifier's batch statistics are those of ImageNet, also in training."""
+        super().train(mode)
+        self.classifier.eval()
+        return self
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """(B, 3, S, S) to tokens (B, S / patch, S / patch, token_width) and the coarser and finer details."""
-        maps = [pixels]
-        for stage in self.stages:
-            maps.append(stage(maps[-1]))
-        return self.to_tokens(maps[-1]).permute(0, 2, 3, 1), (self.coarse(maps[-2]), self.fine(maps[-3]))
+        """(B, 3, S, S), normalised as for SAM, to tokens (B, S / 16, S / 16, token_width) and two maps of details."""
+        with torch.no_grad():
+            # Channels-last maps that need no gradient crash the backward pass of GroupNorm on CPUs (torch 2.13).
+            fine, coarse, middle, deep = (known.contiguous() for known in self.classifier(pixels))
+        deep = F.interpolate(deep, middle.shape[2:], mode="bilinear")
+        tokens = self.to_tokens(torch.cat([middle, deep], dim=1)).permute(0, 2, 3, 1)
+        return tokens, (self.coarse(coarse), self.fine(fine))
+
+
+def _reader(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.GroupNorm(8, channels),
+        nn.Conv2d(channels, width, 3, padding=1),
+        nn.GroupNorm(8, width),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 1),
+    )
 
 
 class PromptableSegmenter(Sam):
@@ -177,7 +196,7 @@ class PromptableSegmenter(Sam):
         for block in self.image_encoder.blocks:
             side = block.window_size or tokens
             block.attn = RelativeAttention(config.width, config.heads, use_rel_pos=True, input_size=(side, side))
-        self.stem = ConvolutionalStem(config.stem, config.width, config.prompt_width) if config.stem else None
+        self.stem = KnownFeatures(config.features, config.width, config.prompt_width) if config.features else None
         if self.stem is not None:
             self.image_encoder.patch_embed = nn.Identity()
 

@@ -23,6 +23,7 @@ LIBRARIES = (
     "diffusers",
     "transformers",
     "segment-anything",
+    "timm",
     "opencv-python-headless",
     "xatlas",
     "pymcubes",
