@@ -25,7 +25,7 @@ from unocclude.pipeline.types import Image, ViewSet
 RIM_HEIGHTS = 6
 WIDE = 0.9
 """Tops tried, from the highest level at which the hull has this share of its widest area, to its tip."""
-WALLS = (0.03, 0.06)
+WALLS = (0.03, 0.045, 0.06)
 """Thicknesses tried, along the horizontal, of the wall around a hollow; the fit then finds the true one."""
 DEPTHS = (0.03, 0.06, 0.1, 0.2, 0.35, 0.6, 0.9)
 """Depths of the hollows tried, as shares of the height."""

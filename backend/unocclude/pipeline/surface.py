@@ -33,11 +33,14 @@ MARGIN = 0.04
 rays pass, views that contradict one another would put matter that only one of them sees."""
 RING = 6
 """Pixels around a silhouette whose rays take part: they hold the surface back from growing."""
-GUESS_POINTS = 100_000
-"""Lattice points of the shape to begin with."""
-COARSE_SAMPLES, FINE_SAMPLES = 32, 14
+GUESS_POINTS = 300_000
+"""Lattice points of the shape to begin with: its walls must not have holes."""
+COARSE_SAMPLES, FINE_SAMPLES = 64, 14
+"""Along a ray. The coarse ones must not step over a thin wall: the fit would thicken it until they cannot."""
 START_SHARPNESS = 100.0
 OPACITY_WEIGHT, EIKONAL_WEIGHT, BENDING_WEIGHT = 1.0, 0.1, 0.05
+RIDGE = 0.7
+"""Slope of the signed distance, measured across two voxels, below which it is near the ridge between two surfaces."""
 CREASE = 0.15
 """Bends, in voxels, that count by their square; sharper ones count in proportion, so that edges stay."""
 AGREEMENT = 0.05
@@ -138,22 +141,24 @@ def fit_surface(
 
 
 def regularity(sdf: Tensor, voxel: float) -> tuple[Tensor, Tensor]:
-    """How far a signed distance (X, Y, Z) is from slope 1, and how much it bends near its zero level."""
+    """How far a signed distance (X, Y, Z) is from slope 1, and how much it bends near its zero level.
+
+    The crease in the middle of a thin wall is no bend of the surface, and does not count.
+    """
     here = sdf[:-1, :-1, :-1]
     steps = (sdf[1:, :-1, :-1] - here, sdf[:-1, 1:, :-1] - here, sdf[:-1, :-1, 1:] - here)
     slope = (steps[0].square() + steps[1].square() + steps[2].square() + 1e-6 * voxel**2).sqrt() / voxel
     eikonal = (slope - 1).square().mean()
     inner = sdf[1:-1, 1:-1, 1:-1]
-    laplacian = (
-        sdf[2:, 1:-1, 1:-1]
-        + sdf[:-2, 1:-1, 1:-1]
-        + sdf[1:-1, 2:, 1:-1]
-        + sdf[1:-1, :-2, 1:-1]
-        + sdf[1:-1, 1:-1, 2:]
-        + sdf[1:-1, 1:-1, :-2]
-        - 6 * inner
-    ) / voxel
-    near = (inner.detach().abs() < 4 * voxel).float()
+    neighbours = (
+        (sdf[2:, 1:-1, 1:-1], sdf[:-2, 1:-1, 1:-1]),
+        (sdf[1:-1, 2:, 1:-1], sdf[1:-1, :-2, 1:-1]),
+        (sdf[1:-1, 1:-1, 2:], sdf[1:-1, 1:-1, :-2]),
+    )
+    laplacian = (torch.stack([after + before for after, before in neighbours]).sum(0) - 6 * inner) / voxel
+    with torch.no_grad():
+        across = torch.stack([after - before for after, before in neighbours]).norm(dim=0) / (2 * voxel)
+        near = ((inner.abs() < 4 * voxel) & (across > RIDGE)).float()
     bend = (laplacian.square() + CREASE**2).sqrt() - CREASE
     return eikonal, (bend * near).sum() / near.sum().clamp_min(1)
 
