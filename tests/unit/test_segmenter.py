@@ -18,6 +18,8 @@ from unocclude.models.weights import load_bundled
 from unocclude.pipeline.segment import Segmenter
 from unocclude.pipeline.types import Image, Mask
 from unocclude.protocol import Prompt
+from unocclude.training.scene_stock import SceneStock
+from unocclude.training.segmenter import SegmenterTask
 
 SMALL = SegmenterConfig(
     image_size=64,
@@ -252,3 +254,13 @@ def test_the_bundled_features_are_those_of_a_classifier_that_knows_things() -> N
         plain, lit, apart = model.stem.classifier(model.preprocess(batch))[-1].mean((2, 3))
     assert torch.cosine_similarity(plain, lit, dim=0) > 0.8
     assert torch.cosine_similarity(plain, apart, dim=0) < 0.8
+
+
+def test_training_looks_through_the_same_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SceneStock, "__init__", lambda self: None)
+    own = SegmenterTask(SceneStock(), SceneStock(), batch=1).module.stem  # type: ignore[call-arg]
+    known = load_bundled(BUNDLED / "segmenter.safetensors", PromptableSegmenter).stem
+    assert own is not None
+    assert known is not None
+    for name, value in known.classifier.state_dict().items():
+        torch.testing.assert_close(own.classifier.state_dict()[name], value, rtol=0, atol=0)

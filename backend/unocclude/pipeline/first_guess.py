@@ -180,7 +180,7 @@ def _first_hits(sdf: Tensor, view: _View) -> tuple[Floats, Floats, int]:
 def _levelled(hull: Floats, grid: Grid) -> Iterator[Floats]:
     """The hull cut level at some heights, and, since the frame is centred, at their negatives below.
 
-    None if nothing rises above the centre: then the views are not of a centred object.
+    Yields nothing if nothing rises above the centre: then the views are not of a centred object.
     """
     heights = _heights(grid)
     area = (hull < 0).sum((0, 1))

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unocclude.data.scenes import SceneSource
+from unocclude.models.registry import BUNDLED
 from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, PromptableSegmenter, SegmenterConfig
-from unocclude.models.weights import save_bundled
+from unocclude.models.weights import load_bundled, save_bundled
 from unocclude.pipeline.types import Image as Picture
 from unocclude.training.clicks import click_inside, corrective_click, loose_box
 from unocclude.training.loop import Tensors
@@ -45,6 +46,11 @@ class SegmenterTask:
     def __init__(self, stock: SceneStock, validation: SceneStock, batch: int) -> None:
         torch.manual_seed(0)
         self.module = PromptableSegmenter(SegmenterConfig.bundled())
+        known = load_bundled(BUNDLED / "segmenter.safetensors", PromptableSegmenter)
+        assert self.module.stem is not None
+        assert known.stem is not None
+        # What does not learn here must come from somewhere, whatever the rest begins with.
+        self.module.stem.classifier.load_state_dict(known.stem.classifier.state_dict())
         self._stock = stock
         self._validation = validation
         self._batch = batch
