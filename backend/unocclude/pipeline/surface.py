@@ -35,9 +35,12 @@ RING = 6
 """Pixels around a silhouette whose rays take part: they hold the surface back from growing."""
 GUESS_POINTS = 300_000
 """Lattice points of the shape to begin with: its walls must not have holes."""
-COARSE_SAMPLES, FINE_SAMPLES = 64, 14
+COARSE_SAMPLES, FINE_SAMPLES = 64, 16
 """Along a ray. The coarse ones must not step over a thin wall: the fit would thicken it until they cannot."""
-START_SHARPNESS = 100.0
+START_SHARPNESS = 600.0
+"""Per unit of length. In the middle of a wall as thick as four hundredths, what lies behind it must be hidden: a softer
+surface lets it through there, and the fit would thicken the wall until it no longer does. Views that contradict one
+another soften it within a few steps."""
 OPACITY_WEIGHT, EIKONAL_WEIGHT, BENDING_WEIGHT = 1.0, 0.1, 0.05
 RIDGE = 0.7
 """Slope of the signed distance, measured across two voxels, below which it is near the ridge between two surfaces."""
@@ -46,7 +49,7 @@ CREASE = 0.15
 AGREEMENT = 0.05
 """Mean difference in colour between agreeing views and the surface. Where they differ more, bending weighs more, by the
 square: the weight of evidence is the inverse of its variance."""
-SHAPE_RATE, COLOUR_RATE, SHARPNESS_RATE = 0.1, 0.15, 0.01
+SHAPE_RATE, COLOUR_RATE, SHARPNESS_RATE = 0.1, 0.15, 0.1
 FINAL_RATE = 0.1
 """Learning rate at the end of a pass over the one at its start: steps shrink, the surface comes to rest."""
 PATIENCE = 60
