@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig, remove_white
-from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.pix2gestalt import FEATURE_CHANNELS, Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 
 SIDE = 64
@@ -45,13 +45,20 @@ def untrained(module: nn.Module) -> set[str]:
     }
 
 
-def test_completion_trains_all_but_the_autoencoder(completion: Pix2Gestalt) -> None:
-    loss = completion.training_loss(
-        noise(2, 4, LATENT, LATENT), noise(2, 8, LATENT, LATENT), noise(2, 3, 128, 128), generator(), 5.0
-    )
+def test_completion_trains_all_but_the_autoencoder_and_the_classifier(completion: Pix2Gestalt) -> None:
+    assert completion.known is not None
+    completion.train()
+    before = {name: value.clone() for name, value in completion.known.classifier.state_dict().items()}
+    pictures = noise(2, 3, SIDE, SIDE)
+    read = completion.known.read(completion.known.known(pictures))
+    latents = torch.cat([noise(2, 8, LATENT, LATENT), read], dim=1)
+    loss = completion.training_loss(noise(2, 4, LATENT, LATENT), latents, pictures, generator(), 5.0)
     loss.backward()
     assert untrained(completion) == {"autoencoder"}
+    assert untrained(completion.known) == {"classifier"}
+    assert all(torch.equal(before[name], value) for name, value in completion.known.classifier.state_dict().items())
     completion.zero_grad()
+    completion.eval()
 
 
 def test_views_train_all_but_the_autoencoder(synthesis: SyncDreamer) -> None:
@@ -67,7 +74,7 @@ def test_a_mask_and_a_picture_make_the_condition(completion: Pix2Gestalt) -> Non
     picture, mask = noise(1, 3, SIDE, SIDE), noise(1, 1, SIDE, SIDE).sign()
     with torch.inference_mode():
         condition = completion.encode_condition(picture, mask).repeat(3)
-    assert condition.latents.shape == (3, 8, LATENT, LATENT)
+    assert condition.latents.shape == (3, 8 + FEATURE_CHANNELS, LATENT, LATENT)
     assert condition.context.shape == (3, 1, completion.config.unet.context)
 
 

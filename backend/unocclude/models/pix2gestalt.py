@@ -6,6 +6,7 @@ the visible mask (concatenated: z_t, picture, mask), and one token with the pict
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,11 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unocclude.models.autoencoder import LATENT_CHANNELS, Autoencoder, AutoencoderConfig
 from unocclude.models.image_encoder import ImageEncoder, ImageEncoderConfig
+from unocclude.models.known_features import KnownFeatures
 from unocclude.models.schedule import NoiseSchedule, ScheduleConfig
 from unocclude.models.unet import UNetConfig
+
+FEATURE_CHANNELS = 24
+"""Channels in which a classifier's maps join the condition."""
+READER_WIDTH = 48
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class Pix2GestaltConfig:
     """`projection_bias`: without it, the token of a dropped picture is zero in training as it is in guidance.
 
     `condition_dropout`: the shares of training samples without token, without latents, and without both.
+    `features` names timm's classifier of ImageNet whose maps join the condition's latents; pix2gestalt has none.
     """
 
     unet: UNetConfig
@@ -33,6 +41,7 @@ class Pix2GestaltConfig:
     schedule: ScheduleConfig
     projection_bias: bool
     condition_dropout: float = 0.05
+    features: str = ""
 
     @classmethod
     def official(cls) -> Pix2GestaltConfig:
@@ -52,12 +61,16 @@ class Pix2GestaltConfig:
             image_encoder=ImageEncoderConfig.bundled(),
             schedule=ScheduleConfig("cosine", "v_prediction"),
             projection_bias=False,
+            features="tf_efficientnet_lite0",
         )
 
 
 @dataclass(frozen=True)
 class CompletionCondition:
-    """What the denoiser is told: latents (B, 8, h, w) of picture and mask, one context token (B, 1, C)."""
+    """What the denoiser is told: latents (B, 8, h, w) of picture and mask, one context token (B, 1, C).
+
+    Where known features are read, they are FEATURE_CHANNELS more channels of the latents.
+    """
 
     latents: Tensor
     context: Tensor
@@ -74,6 +87,30 @@ class CompletionCondition:
         return [CompletionCondition(latents, context) for latents, context in parts]
 
 
+class KnownChannels(KnownFeatures):
+    """A classifier's maps of 1/8, 1/16 and 1/32 of the picture's sides as further channels beside the latents.
+
+    The latents of a small autoencoder tell colours only; what is an object and where it ends, the classifier knows.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.readers = nn.ModuleList(
+            nn.Sequential(nn.GroupNorm(8, width), nn.Conv2d(width, READER_WIDTH, 1)) for width in self.widths[1:]
+        )
+        self.joined = nn.Sequential(nn.SiLU(), nn.Conv2d(READER_WIDTH, FEATURE_CHANNELS, 3, padding=1))
+
+    def known(self, pictures: Tensor) -> list[Tensor]:
+        """The maps of pictures (B, 3, H, W) in [-1, 1], which is also how this classifier likes them."""
+        return self.maps(pictures)[1:]
+
+    def read(self, known: Sequence[Tensor]) -> Tensor:
+        """(B, FEATURE_CHANNELS, H / 8, W / 8) from what `known` gave."""
+        size = known[0].shape[2:]
+        levels = [read(level) for read, level in zip(self.readers, known, strict=True)]
+        return cast(Tensor, self.joined(sum(F.interpolate(level, size, mode="bilinear") for level in levels)))
+
+
 class Pix2Gestalt(nn.Module):
     """Pictures are float in [-1, 1], (B, C, H, W), H and W multiples of 64; latents (B, 4, H/8, W/8),
     standardised.
@@ -84,7 +121,9 @@ class Pix2Gestalt(nn.Module):
     def __init__(self, config: Pix2GestaltConfig) -> None:
         super().__init__()
         self.config = config
-        self.unet = config.unet.build(3 * LATENT_CHANNELS, LATENT_CHANNELS)
+        self.known = KnownChannels(config.features) if config.features else None
+        more = FEATURE_CHANNELS if config.features else 0
+        self.unet = config.unet.build(3 * LATENT_CHANNELS + more, LATENT_CHANNELS)
         self.autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
         self.image_encoder = ImageEncoder(config.image_encoder)
         self.projection = nn.Linear(config.image_encoder.embedding, config.unet.context, bias=config.projection_bias)
@@ -93,8 +132,10 @@ class Pix2Gestalt(nn.Module):
     def encode_condition(self, picture: Tensor, mask: Tensor) -> CompletionCondition:
         """From the occluded picture (B, 3, H, W) and the visible mask (B, 1, H, W), +1 inside, -1 outside."""
         picture_latents = self.autoencoder.posterior(picture).mode()
-        mask_latents = self.autoencoder.posterior(mask).mode()
-        return CompletionCondition(torch.cat([picture_latents, mask_latents], dim=1), self.context(picture))
+        latents = torch.cat([picture_latents, self.autoencoder.posterior(mask).mode()], dim=1)
+        if self.known is not None:
+            latents = torch.cat([latents, self.known.read(self.known.known(picture))], dim=1)
+        return CompletionCondition(latents, self.context(picture))
 
     def context(self, picture: Tensor) -> Tensor:
         """(B, 1, C) token of the whole occluded picture (B, 3, any, any)."""
@@ -138,7 +179,7 @@ class Pix2Gestalt(nn.Module):
     ) -> Tensor:
         """Scalar loss of one batch, from latents that may have been computed beforehand.
 
-        target: standardised latents of whole objects, as from `encode`. condition_latents: (B, 8, h, w), as
+        target: standardised latents of whole objects, as from `encode`. condition_latents: (B, 8 or more, h, w), as
         in `encode_condition`. picture: the occluded picture at any size; the image encoder is trained along.
         Draws, on the generator's device: what to drop, timesteps, noise.
         """

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from unocclude.errors import ModelsMissingError
 from unocclude.models.checkpoints import Source, StateDict, load
 from unocclude.models.converted import OfficialNetwork
+from unocclude.models.known_features import KnownFeatures
 from unocclude.models.relative_attention import RelativeAttention
 
 MASK_COUNT = 3
@@ -111,35 +112,22 @@ class EncodedImages:
     details: tuple[Tensor, ...]
 
 
-class KnownFeatures(nn.Module):
-    """Pictures to tokens through a classifier that learned from ImageNet: it has seen real things, unlike our scenes.
+class KnownTokens(KnownFeatures):
+    """Pictures to tokens, from the maps of 1/16 and 1/32 of the picture's sides.
 
-    The classifier stays as it is; what lies behind it learns to read its maps of 1/4, 1/8, 1/16 and 1/32 of the
-    picture's sides. The finer ones go to the mask decoder, as in SAM 2 (Ravi et al. 2024, arXiv 2408.00714).
+    The finer ones go to the mask decoder, as in SAM 2 (Ravi et al. 2024, arXiv 2408.00714).
     """
 
     def __init__(self, name: str, token_width: int, prompt_width: int) -> None:
-        super().__init__()
-        import timm  # a second to import, and the official networks do without it
-
-        classifier: Any = timm.create_model(name, features_only=True, out_indices=(1, 2, 3, 4))
-        self.classifier: nn.Module = classifier.requires_grad_(False)
-        fine, coarse, middle, deep = classifier.feature_info.channels()
+        super().__init__(name)
+        fine, coarse, middle, deep = self.widths
         self.to_tokens = _reader(middle + deep, token_width)
         self.coarse = _reader(coarse, prompt_width // 4)
         self.fine = _reader(fine, prompt_width // 8)
 
-    def train(self, mode: bool = True) -> KnownFeatures:
-        """The classifier's batch statistics are those of ImageNet, also in training."""
-        super().train(mode)
-        self.classifier.eval()
-        return self
-
     def forward(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """(B, 3, S, S), normalised as for SAM, to tokens (B, S / 16, S / 16, token_width) and two maps of details."""
-        with torch.no_grad():
-            # Channels-last maps that need no gradient crash the backward pass of GroupNorm on CPUs (torch 2.13).
-            fine, coarse, middle, deep = (known.contiguous() for known in self.classifier(pixels))
+        fine, coarse, middle, deep = self.maps(pixels)
         deep = F.interpolate(deep, middle.shape[2:], mode="bilinear")
         tokens = self.to_tokens(torch.cat([middle, deep], dim=1)).permute(0, 2, 3, 1)
         return tokens, (self.coarse(coarse), self.fine(fine))
@@ -196,7 +184,7 @@ class PromptableSegmenter(Sam):
         for block in self.image_encoder.blocks:
             side = block.window_size or tokens
             block.attn = RelativeAttention(config.width, config.heads, use_rel_pos=True, input_size=(side, side))
-        self.stem = KnownFeatures(config.features, config.width, config.prompt_width) if config.features else None
+        self.stem = KnownTokens(config.features, config.width, config.prompt_width) if config.features else None
         if self.stem is not None:
             self.image_encoder.patch_embed = nn.Identity()
 

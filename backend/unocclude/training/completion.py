@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 
 from unocclude.data.pairs import PairLibrary
 from unocclude.models.autoencoder import Autoencoder
-from unocclude.models.pix2gestalt import CompletionCondition, Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.pix2gestalt import CompletionCondition, KnownChannels, Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.registry import BUNDLED
 from unocclude.models.samplers import DPMSolver, gaussian
-from unocclude.models.weights import save_bundled
+from unocclude.models.weights import load_bundled, save_bundled
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
 from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
 
@@ -23,6 +25,9 @@ HIGH_NOISE_SHARE = 0.5
 ENCODED_AT_ONCE = 25
 CONTEXT_SIZE = 128
 """Side of the stored pictures that the image encoder sees."""
+KNOWN = ("known_fine", "known_middle", "known_deep")
+"""The classifier's maps, stored because it does not learn."""
+SHOWN = ("target", "condition", "picture", *KNOWN)
 
 
 class CompletionTask:
@@ -34,22 +39,25 @@ class CompletionTask:
         config = replace(Pix2GestaltConfig.bundled(), autoencoder=autoencoder.config)
         self.module = Pix2Gestalt(config)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
+        # What does not learn here must come from somewhere, whatever the rest begins with.
+        bundled = load_bundled(BUNDLED / "completion.safetensors", Pix2Gestalt)
+        self._reader(self.module).classifier.load_state_dict(self._reader(bundled).classifier.state_dict())
         self._autoencoder = autoencoder.eval()
         sources = sorted(pairs.glob("pairs_*.safetensors"))
-        self._bank = LatentBank(encoded_shards(sources, latents, lambda path: _encode(path, autoencoder))).tensors
+        self._bank = LatentBank(encoded_shards(sources, latents, self._encode)).tensors
         self._kept = len(self._bank["target"]) - VALIDATION
         self._batch = batch
 
     def draw(self, rng: np.random.Generator) -> Tensors:
         rows = torch.from_numpy(rng.integers(0, self._kept, self._batch))
         mirrored = torch.from_numpy(rng.random(self._batch) < 0.5)
-        return {name: mirror(self._bank[name][rows], mirrored) for name in ("target", "condition", "picture")}
+        return {name: mirror(self._bank[name][rows], mirrored) for name in SHOWN}
 
     def loss(self, batch: Tensors, rng: np.random.Generator) -> Tensor:
         target = batch["target"].float()
         return self.module.training_loss(
             target,
-            batch["condition"].float(),
+            self._condition_latents(self.module, batch),
             batch["picture"].float() / 127.5 - 1,
             torch.Generator(target.device).manual_seed(int(rng.integers(2**62))),
             high_noise_share=HIGH_NOISE_SHARE,
@@ -60,7 +68,7 @@ class CompletionTask:
         assert isinstance(averaged, Pix2Gestalt)
         held = {name: tensor[self._kept :].to(device) for name, tensor in self._bank.items()}
         condition = CompletionCondition(
-            held["condition"].float(), averaged.context(held["picture"].float() / 127.5 - 1)
+            self._condition_latents(averaged, held), averaged.context(held["picture"].float() / 127.5 - 1)
         )
         latents = DPMSolver(averaged.schedule, steps=4).sample(
             lambda x, t: averaged.guided(x, t, condition, 1.0),
@@ -90,30 +98,42 @@ class CompletionTask:
         averaged.autoencoder.load_state_dict(self._autoencoder.state_dict())
         save_bundled(averaged, path, card)
 
+    @staticmethod
+    def _reader(module: Pix2Gestalt) -> KnownChannels:
+        assert module.known is not None
+        return module.known
+
+    def _condition_latents(self, module: Pix2Gestalt, batch: Tensors) -> Tensor:
+        read = self._reader(module).read([batch[name].float() for name in KNOWN])
+        return torch.cat([batch["condition"].float(), read], dim=1)
+
+    @torch.inference_mode()
+    def _encode(self, path: Path) -> Tensors:
+        autoencoder = self._autoencoder
+        device = next(autoencoder.parameters()).device
+        reader = copy.deepcopy(self._reader(self.module)).to(device)
+        library = PairLibrary([path])
+        collected: dict[str, list[Tensor]] = {name: [] for name in (*SHOWN, "visible")}
+        for first in range(0, len(library), ENCODED_AT_ONCE):
+            pairs = [library[k] for k in range(first, first + ENCODED_AT_ONCE)]
+            wholes, images, visible = (
+                to_tensor(np.stack(pictures)).to(device)
+                for pictures in (
+                    [on_white(p.whole) for p in pairs],
+                    [p.image for p in pairs],
+                    [p.visible[..., None] for p in pairs],
+                )
+            )
+            condition = torch.cat([autoencoder.posterior(x).mode() for x in (images, visible)], dim=1)
+            small = nn.functional.interpolate(images, (CONTEXT_SIZE, CONTEXT_SIZE), mode="area")
+            collected["target"].append(autoencoder.encode(wholes).half().cpu())
+            collected["condition"].append(condition.half().cpu())
+            collected["picture"].append(torch.from_numpy(to_picture(small).transpose(0, 3, 1, 2).copy()))
+            collected["visible"].append(torch.from_numpy(np.stack([p.visible for p in pairs])))
+            for name, known in zip(KNOWN, reader.known(images), strict=True):
+                collected[name].append(known.half().cpu())
+        return {name: torch.cat(parts) for name, parts in collected.items()}
+
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
     return float(((a & b).sum((1, 2)) / np.maximum((a | b).sum((1, 2)), 1)).mean())
-
-
-@torch.inference_mode()
-def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
-    device = next(autoencoder.parameters()).device
-    library = PairLibrary([path])
-    collected: dict[str, list[Tensor]] = {name: [] for name in ("target", "condition", "picture", "visible")}
-    for first in range(0, len(library), ENCODED_AT_ONCE):
-        pairs = [library[k] for k in range(first, first + ENCODED_AT_ONCE)]
-        wholes, images, visible = (
-            to_tensor(np.stack(pictures)).to(device)
-            for pictures in (
-                [on_white(p.whole) for p in pairs],
-                [p.image for p in pairs],
-                [p.visible[..., None] for p in pairs],
-            )
-        )
-        condition = torch.cat([autoencoder.posterior(x).mode() for x in (images, visible)], dim=1)
-        small = nn.functional.interpolate(images, (CONTEXT_SIZE, CONTEXT_SIZE), mode="area")
-        collected["target"].append(autoencoder.encode(wholes).half().cpu())
-        collected["condition"].append(condition.half().cpu())
-        collected["picture"].append(torch.from_numpy(to_picture(small).transpose(0, 3, 1, 2).copy()))
-        collected["visible"].append(torch.from_numpy(np.stack([p.visible for p in pairs])))
-    return {name: torch.cat(parts) for name, parts in collected.items()}
