@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from unocclude.models.profiles import Models
 
 PRESETS = ("fast", "balanced", "quality")
+COMPARISONS = {"radiance": "a radiance field, rough", "reference": "the original NeuS, slow"}
+"""Other ways to a surface that SyncDreamer has, for comparison."""
 EVALUATIONS = ("completion", "elevation", "occlusion", "surface")
 """Modules of unocclude.evaluation, each with `evaluate(data, out)`."""
 TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views", "all")
@@ -74,7 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     surface = commands.add_parser("surface", help="16 view images to a textured mesh")
     surface.add_argument("views", type=Path, metavar="VIEWS_DIR")
     surface.add_argument(
-        "--preset", choices=(*PRESETS, "reference"), default="balanced", help="reference: the original NeuS, slow"
+        "--preset",
+        choices=(*PRESETS, *COMPARISONS),
+        default="balanced",
+        help="; ".join(f"{name}: {what}" for name, what in COMPARISONS.items()),
     )
     surface.add_argument("--base", type=float, metavar="Z", help="height of the flat underside (default: found)")
     surface.add_argument("--seed", type=int, default=0)
@@ -240,14 +245,15 @@ def _surface(options: argparse.Namespace) -> None:
     from unocclude.models.profiles import pick_device
     from unocclude.pipeline.export import write_glb
     from unocclude.pipeline.hull import unsupported_views
+    from unocclude.pipeline.radiance_fit import fit_radiance_surface
     from unocclude.pipeline.reference_fit import fit_reference_surface
     from unocclude.pipeline.surface import fit_surface
     from unocclude.pipeline.texture import texture_surface
     from unocclude.pipeline.view_files import load_views
     from unocclude.progress_bars import ProgressBars
 
-    if options.preset == "reference" and options.base is not None:
-        raise InputError("The reference preset does not close the base.", "Leave out --base, or take another preset.")
+    if options.preset in COMPARISONS and options.base is not None:
+        raise InputError(f"The preset {options.preset} takes no base.", "Leave out --base, or take another preset.")
     views, warnings = load_views(options.views)
     foreign = ", ".join(f"{number:03d}.png" for number in unsupported_views(views))
     if foreign:
@@ -256,6 +262,8 @@ def _surface(options: argparse.Namespace) -> None:
     with ProgressBars() as bars:
         if options.preset == "reference":
             surface = fit_reference_surface(views, options.seed, device, bars)
+        elif options.preset == "radiance":
+            surface = fit_radiance_surface(views, options.seed, device, bars)
         else:
             surface = fit_surface(views, options.preset, options.seed, device, bars, options.base)
     mesh = texture_surface(surface, views)

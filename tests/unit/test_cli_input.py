@@ -94,6 +94,13 @@ def test_masks_that_do_not_fit(image: Path, tmp_path: Path, capsys: pytest.Captu
     assert "size" in refused(capsys, out, "reconstruct", image, "--mask", mask, "--out", out)
 
 
+@pytest.mark.parametrize("preset", ["radiance", "reference"])
+def test_other_ways_to_a_surface_take_no_base(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mesh = tmp_path / "mesh.glb"
+    said = refused(capsys, mesh, "surface", tmp_path, "--out", mesh, "--preset", preset, "--base", 0)
+    assert f"The preset {preset} takes no base" in said
+
+
 @pytest.mark.parametrize("command", ["status", "jobs", "stop"])
 def test_no_backend(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

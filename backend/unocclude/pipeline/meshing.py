@@ -52,6 +52,11 @@ class Grid:
         axes = [self.origin[i] + self.voxel * np.arange(self.shape[i]) for i in range(3)]
         return np.stack(np.meshgrid(*axes, indexing="ij"), -1).astype(np.float32)
 
+    def above(self, height: float, sdf: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`sdf` (X, Y, Z) without what lies below a height."""
+        heights = self.origin[2] + self.voxel * np.arange(self.shape[2])
+        return np.maximum(sdf, (height - heights).astype(np.float32))
+
 
 def extract_surface(sdf: NDArray[np.float32], grid: Grid, target_faces: int) -> Surface:
     """The zero level of `sdf` (X, Y, Z; negative inside) as a closed mesh of at most about `target_faces` faces.

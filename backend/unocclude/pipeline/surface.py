@@ -108,17 +108,9 @@ def fit_surface(
     the views have no solid shape in common.
     """
     effort = EFFORTS[preset]
-    try:
-        hull = VisualHull.of(Silhouettes.of(views))
-        low, high = hull.box()
-    except ValueError as error:
-        raise InputError(
-            "The outlines of the views have no solid shape in common.", "Try another seed, or correct the views."
-        ) from error
-    if high[2] > 0:  # A centred object reaches no lower than it rises; the hull does, in the cone below all cameras.
-        low[2] = max(low[2], -high[2])
+    hull, low, high = outlined_hull(views)
     grid = Grid.around(low - MARGIN, high + MARGIN, GUESS_POINTS)
-    guess = first_guess(_above(low[2], hull.distance(grid), grid), grid, views)
+    guess = first_guess(grid.above(low[2], hull.distance(grid)), grid, views)
     low, high = grid.box(guess < 0)
     low, high = low - MARGIN, high + MARGIN
 
@@ -131,16 +123,33 @@ def fit_surface(
     neural = _unfitted(_tensor(guess, device), grid)
     for points, steps in zip(effort.points, effort.steps, strict=True):
         grid = Grid.around(low, high, points)
-        bound = _above(low[2] + MARGIN, hull.distance(grid), grid) - MARGIN
+        bound = grid.above(low[2] + MARGIN, hull.distance(grid)) - MARGIN
         neural = _on_lattice(neural, grid, _tensor(bound, device))
-        rays = _view_rays(views, grid.voxel, device)
+        rays = view_rays(views, grid.voxel, device)
         _fit(neural, rays, steps, effort.rays, random, report)
         done += steps
 
     fitted = neural.signed_distance().detach().cpu().numpy()
     if base is None:
         base = base_height(extract_surface(fitted, grid, effort.faces), hull.silhouettes)
-    return extract_surface(_above(base, fitted, grid), grid, effort.faces)
+    return extract_surface(grid.above(base, fitted), grid, effort.faces)
+
+
+def outlined_hull(views: ViewSet) -> tuple[VisualHull, NDArray[np.float64], NDArray[np.float64]]:
+    """The visual hull and the low and high corner (3,) of what may be of the object in it.
+
+    Raises InputError if the views have no solid shape in common.
+    """
+    try:
+        hull = VisualHull.of(Silhouettes.of(views))
+        low, high = hull.box()
+    except ValueError as error:
+        raise InputError(
+            "The outlines of the views have no solid shape in common.", "Try another seed, or correct the views."
+        ) from error
+    if high[2] > 0:  # A centred object reaches no lower than it rises; the hull does, in the cone below all cameras.
+        low[2] = max(low[2], -high[2])
+    return hull, low, high
 
 
 def regularity(sdf: Tensor, voxel: float) -> tuple[Tensor, Tensor]:
@@ -237,7 +246,7 @@ def _preview(neural: NeuralSurface) -> Image:
     return (rgba.clamp(0, 1) * 255).round().byte().cpu().numpy().reshape(PREVIEW_SIZE, PREVIEW_SIZE, 4)
 
 
-def _view_rays(views: ViewSet, voxel: float, device: torch.device) -> Rays:
+def view_rays(views: ViewSet, voxel: float, device: torch.device) -> Rays:
     """The rays through the silhouettes and the ring around them; views without foreground give none.
 
     Colours are blurred to what a lattice of this spacing can show: finer texture would look like views that disagree.
@@ -252,11 +261,6 @@ def _view_rays(views: ViewSet, voxel: float, device: torch.device) -> Rays:
             *pixel_rays(rows, columns, camera, VIEW_SIZE), colour * opacity, opacity[:, 0],
         ))  # fmt: skip
     return Rays(*(_tensor(np.concatenate(part), device) for part in zip(*parts, strict=True)))
-
-
-def _above(height: float, sdf: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
-    """`sdf` (X, Y, Z) without what lies below a height."""
-    return np.maximum(sdf, (height - grid.points()[..., 2]).astype(np.float32))
 
 
 def _unfitted(sdf: Tensor, grid: Grid) -> NeuralSurface:
