@@ -66,9 +66,31 @@ def test_the_photograph_stays_where_it_shows_and_its_colour_goes_on() -> None:
     image = np.random.default_rng(0).integers(90, 110, (512, 512, 3)).astype(np.uint8)
     imagined = np.zeros((256, 256, 4), np.uint8)
     imagined[50:200, 75:175] = (60, 60, 60, 255)
-    rgba = _with_photograph(imagined, image, visible, crop)
+    rgba = _with_photograph(imagined, image, visible, crop, trust=1.0)
     assert rgba.shape == (512, 512, 4)
     inner = (slice(120, 240), slice(170, 330))
     assert np.array_equal(rgba[inner][..., :3], image[inner])
     assert abs(float(rgba[330, 250, 0]) - 100) < 8  # hidden, imagined too dark, brought to the photograph's tone
     assert (rgba[..., 3] > 127)[visible].all()
+
+
+def test_colours_that_are_hardly_trusted_give_way_to_the_visible_ones() -> None:
+    """The photograph is green where the object shows; below, a colour is imagined that the shift cannot know of."""
+    crop, visible = Crop(0, 0, 256), np.zeros((256, 256), bool)
+    visible[60:120, 60:200] = True
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[visible] = (20, 200, 20)
+    imagined = np.zeros((256, 256, 4), np.uint8)
+    imagined[60:120, 60:200] = (20, 200, 20, 255)
+    imagined[120:220, 60:200] = (220, 20, 220, 255)
+    colours = [_with_photograph(imagined, image, visible, crop, trust)[170, 130, :3] for trust in (1.0, 0.3, 0.0)]
+    wanted = [np.array([220, 20, 220]) * trust + np.array([20, 200, 20]) * (1 - trust) for trust in (1.0, 0.3, 0.0)]
+    assert np.abs(np.array(colours) - np.array(wanted)).max() <= 2
+
+
+def test_nothing_to_carry_on_leaves_the_imagined_colours() -> None:
+    crop, visible = Crop(0, 0, 256), np.zeros((256, 256), bool)
+    visible[60:62, 60:62] = True
+    imagined = picture(square(256, 80, 200), (90, 80, 70))
+    rgba = _with_photograph(imagined, np.zeros((256, 256, 3), np.uint8), visible, crop, trust=0.0)
+    assert tuple(rgba[140, 140, :3]) == (90, 80, 70)

@@ -33,6 +33,7 @@ class Pix2GestaltConfig:
 
     `condition_dropout`: the shares of training samples without token, without latents, and without both.
     `features` names timm's classifier of ImageNet whose maps join the condition's latents; pix2gestalt has none.
+    `colour_trust`: how far the colours of the hidden part are believed; the rest is carried on from the visible part.
     """
 
     unet: UNetConfig
@@ -42,6 +43,7 @@ class Pix2GestaltConfig:
     projection_bias: bool
     condition_dropout: float = 0.05
     features: str = ""
+    colour_trust: float = 1.0
 
     @classmethod
     def official(cls) -> Pix2GestaltConfig:
@@ -62,6 +64,7 @@ class Pix2GestaltConfig:
             schedule=ScheduleConfig("cosine", "v_prediction"),
             projection_bias=False,
             features="tf_efficientnet_lite0",
+            colour_trust=0.3,
         )
 
 

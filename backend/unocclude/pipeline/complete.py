@@ -69,7 +69,9 @@ def complete(
         side = crop.size // 8
         latents = steps_of(model.schedule, steps).sample(denoise, (samples, 4, side, side), noise, on_step)
         imagined = np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents])
-    return [Completion(_with_photograph(_without_specks(i, visible, crop), image, visible, crop)) for i in imagined]
+    trust = model.config.colour_trust
+    cleaned = (_without_specks(rgba, visible, crop) for rgba in imagined)
+    return [Completion(_with_photograph(rgba, image, visible, crop, trust)) for rgba in cleaned]
 
 
 def amodal_mask(completions: Sequence[Completion], visible: Mask, crop: Crop) -> Mask:
@@ -94,11 +96,12 @@ def _without_specks(rgba: Image, visible: Mask, crop: Crop) -> Image:
     return np.dstack([rgba[..., :3], np.where(solid, rgba[..., 3], 0).astype(np.uint8)])
 
 
-def _with_photograph(imagined: Image, image: Image, visible: Mask, crop: Crop) -> Image:
+def _with_photograph(imagined: Image, image: Image, visible: Mask, crop: Crop, trust: float) -> Image:
     """The photograph's pixels where the object shows; elsewhere the imagined ones, shifted towards its colours.
 
     The shift is what the photograph and the imagined picture differ by in the visible part, carried on smoothly into
-    the hidden part, so that no seam shows.
+    the hidden part, so that no seam shows. Of the imagined colours a share of `trust` is taken; the rest is the
+    photograph's, carried on alike.
     """
     size = int(np.clip(crop.side, crop.size, LARGEST))
     fine = Crop(crop.left, crop.top, crop.side, size)
@@ -108,9 +111,13 @@ def _with_photograph(imagined: Image, image: Image, visible: Mask, crop: Crop) -
     inside = ndimage.binary_erosion(seen, iterations=max(size // 128, 1)) & (drawn[..., 3] > 127)
     trusted = inside.astype(np.float32)
     shift = _carried_on((photograph - drawn[..., :3]) * trusted[..., None], trusted, sigma=size / 16)
+    hidden = np.clip(drawn[..., :3] + shift, 0, 255)
+    if trust < 1 and inside.any():
+        carried = _carried_on(photograph * trusted[..., None], trusted, sigma=size / 16)
+        hidden = trust * hidden + (1 - trust) * carried
     blend = ndimage.gaussian_filter(inside.astype(np.float32), size / 256)
     blend = np.maximum(blend, inside)[..., None] * (seen | inside)[..., None]
-    colour = photograph * blend + np.clip(drawn[..., :3] + shift, 0, 255) * (1 - blend)
+    colour = photograph * blend + hidden * (1 - blend)
     alpha = np.maximum(drawn[..., 3], 255.0 * seen)
     return np.round(np.dstack([colour, alpha])).astype(np.uint8)
 
