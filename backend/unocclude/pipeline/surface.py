@@ -72,7 +72,7 @@ class Effort:
 
 
 EFFORTS: dict[Preset, Effort] = {
-    "fast": Effort((300_000,), (150,), 2048, 16_000),
+    "fast": Effort((300_000,), (100,), 1536, 12_000),
     "balanced": Effort((600_000,), (250,), 4096, 24_000),
     "quality": Effort((600_000, 2_400_000), (300, 300), 4096, 60_000),
 }
