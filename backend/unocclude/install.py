@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ from unocclude.server.lock import HomeLock
 TORCH_INDEX = "https://download.pytorch.org/whl/"
 INDEX_NAMES: dict[Build, str] = {"cuda": "cu130", "rocm": "rocm7.1", "cpu": "cpu"}
 SPACE: dict[Build, int] = {"cuda": 14, "rocm": 30, "cpu": 5, "default": 5}
-"""GB that the environment takes while it is made."""
+"""GB that the environment takes while it is made from an index."""
 STEPS = 5
 
 _DAMAGED = r"(?i:do not match the hashes)|HashMismatch"
@@ -92,6 +93,16 @@ class Sources:
         name = INDEX_NAMES.get(self.build)
         index = self.index or (TORCH_INDEX + name if name else "")
         return ["--extra-index-url", index] if torch and index else []
+
+    def room(self) -> float:
+        """GB that the environment takes while it is made: of a folder, no more than all its wheels unpacked."""
+        if self.packages is None:
+            return SPACE[self.build]
+        unpacked = 0
+        for wheel in self.packages.glob("*.whl"):
+            with suppress(zipfile.BadZipFile), zipfile.ZipFile(wheel) as archive:  # pip will say what is wrong with it
+                unpacked += sum(entry.file_size for entry in archive.infolist())
+        return min(SPACE[self.build], unpacked / 1e9)
 
 
 def detect_build() -> Build:
@@ -228,10 +239,10 @@ class _Attempt:
             raise InstallError(f"Step {self._number} of {STEPS} failed: {_last_word(said)}", _cure(said))
 
     def _need_room(self) -> None:
-        free = shutil.disk_usage(self._folder).free / 1e9
-        if free < SPACE[self._sources.build]:
+        free, needed = shutil.disk_usage(self._folder).free / 1e9, self._sources.room()
+        if free < needed:
             raise InstallError(
-                f"The disk of {self._folder} has {free:.1f} GB free, {SPACE[self._sources.build]} GB are needed.",
+                f"The disk of {self._folder} has {free:.1f} GB free, {needed:.1f} GB are needed.",
                 "Make room there, then try again.",
             )
 

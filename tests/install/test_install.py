@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections import namedtuple
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from urllib.parse import urlsplit
+from zipfile import ZipFile
 
 import pytest
-from unocclude.install import STEPS, Sources, detect_build
+from unocclude.install import STEPS, InstallError, Sources, detect_build, install
 from unocclude.installation import Installed, Step, environments, interrupted, log_file, uninstall
 from wheels import PINNED, serve, write_backend, write_packages
 
@@ -42,9 +46,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "a folder" / "installed"
 
 
-def start(folder: Path, backend: Path, *arguments: object) -> subprocess.Popen[str]:
+INSTALLER = ("-m", "unocclude.install")
+ON_ANY_DISK = ("-c", "import sys; from unocclude import install; install.SPACE['cpu'] = 0; sys.exit(install.main())")
+
+
+def start(folder: Path, backend: Path, *arguments: object, how: Sequence[str] = INSTALLER) -> subprocess.Popen[str]:
     """As the add-on starts it."""
-    command = [sys.executable, "-m", "unocclude.install", folder, "--backend", backend, "--build", "cpu", *arguments]
+    command = [sys.executable, *how, folder, "--backend", backend, "--build", "cpu", *arguments]
     return subprocess.Popen(
         list(map(str, command)),
         env={**os.environ, "PYTHONPATH": str(BACKEND)},
@@ -128,7 +136,7 @@ def test_an_index_that_fails(folder: Path, backend: Path, packages: Path, monkey
         for fault, cure in cures.items():
             index.fetched.clear()
             index.faults[zmq] = fault
-            end = finish(start(folder, backend, "--index", index.url))[-1]
+            end = finish(start(folder, backend, "--index", index.url, how=ON_ANY_DISK))[-1]
             assert end.error is not None, fault
             assert cure in end.cure, (fault, end)
             assert Installed.load(folder) is None
@@ -136,7 +144,7 @@ def test_an_index_that_fails(folder: Path, backend: Path, packages: Path, monkey
 
         index.faults.clear()
         index.fetched.clear()
-        end = finish(start(folder, backend, "--index", index.url))[-1]
+        end = finish(start(folder, backend, "--index", index.url, how=ON_ANY_DISK))[-1]
         assert end.error is None, log_file(folder).read_text()
         assert works(folder)
         assert zmq in index.fetched, "the damaged file was kept"
@@ -153,6 +161,20 @@ def test_torch_without_support_for_the_card_is_refused(folder: Path, backend: Pa
     end = finish(start(folder, backend, "--packages", packages, "--build", "cuda"))[-1]
     assert "card" in end.error
     assert Installed.load(folder) is None
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_fetched(
+    folder: Path, backend: Path, packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    free = round(Sources("cuda", packages).room() * 1e9)
+    assert free == sum(entry.file_size for wheel in packages.iterdir() for entry in ZipFile(wheel).infolist()) > 0
+    for sources, missing in ((Sources("cpu", packages), free - 1), (Sources("cuda"), 13_900_000_000)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, missing=missing: usage(missing, 0, missing))
+        with pytest.raises(InstallError, match="GB are needed") as refused:
+            install(folder, str(backend), sources, lambda step: None)
+        assert "Make room" in refused.value.cure
+        assert not environments(folder).exists()
 
 
 def test_uninstalling_leaves_nothing_but_the_log(folder: Path, backend: Path, packages: Path) -> None:
