@@ -12,8 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from unocclude.batch import Engine, Outcome, Work, do
+from unocclude.devices import pick_device
 from unocclude.errors import UnoccludeError
-from unocclude.models.profiles import Models, pick_device
+from unocclude.models.profiles import Models
 from unocclude.pipeline.types import no_progress
 from unocclude.protocol import make_error
 

@@ -23,10 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from unocclude.cameras import VIEW_SIZE
+from unocclude.devices import pick_device
 from unocclude.models.converted import parameters_without_memory
 from unocclude.models.memory import Passes, inference, tier_for
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
-from unocclude.models.profiles import PIX2GESTALT, SYNCDREAMER, pick_device, profile_named
+from unocclude.models.profiles import PIX2GESTALT, SYNCDREAMER, profile_named
 from unocclude.models.segmenter import SINGLE, PromptableSegmenter, SegmenterConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.pipeline.complete import complete

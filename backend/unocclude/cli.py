@@ -25,7 +25,7 @@ COMPARISONS = {"radiance": "a radiance field, rough", "reference": "the original
 """Other ways to a surface that SyncDreamer has, for comparison."""
 EVALUATIONS = ("completion", "elevation", "occlusion", "surface")
 """Modules of unocclude.evaluation, each with `evaluate(data, out)`."""
-TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views", "all")
+TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "guess", "views", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,7 +209,8 @@ def _spec(options: argparse.Namespace, prompt: Prompt) -> JobSpec:
 
 
 def _loaded_models(options: argparse.Namespace) -> Models:
-    from unocclude.models.profiles import Models, pick_device
+    from unocclude.devices import pick_device
+    from unocclude.models.profiles import Models
 
     return Models(options.profile, pick_device(options.device), options.weights)
 
@@ -242,7 +243,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _surface(options: argparse.Namespace) -> None:
-    from unocclude.models.profiles import pick_device
+    from unocclude.devices import pick_device
     from unocclude.pipeline.export import write_glb
     from unocclude.pipeline.hull import unsupported_views
     from unocclude.pipeline.radiance_fit import fit_radiance_surface
@@ -356,7 +357,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _recognise(options: argparse.Namespace) -> None:
-    from unocclude.models.profiles import Models, pick_device
+    from unocclude.devices import pick_device
+    from unocclude.models.profiles import Models
     from unocclude.pipeline.recognise import COCO, Recogniser, pictures_of_job, read_labels
 
     pictures = pictures_of_job(options.folder, options.image)

@@ -52,6 +52,11 @@ def test_unseen_texels_take_colours_from_around(ball: tuple[Surface, ViewSet, Te
     assert colours[:, 2].mean() < 80  # z = -0.2: lower, views see the ball only where its outline mixes with white
 
 
+def test_views_that_show_nothing_leave_the_mesh_grey() -> None:
+    mesh = texture_surface(surface_of(sphere()), ViewSet(np.zeros((16, 256, 256, 4), np.uint8)), size=256)
+    assert (mesh.texture == 128).all()
+
+
 def test_what_is_hidden_from_a_view_is_not_painted_by_it() -> None:
     post, wall = box(0.1, 0.1, 0.6), box(0.1, 0.8, 0.6)
     post.apply_translation([0.3, 0, 0])

@@ -56,6 +56,13 @@ def test_missing_views_are_named(folder: Path) -> None:
         load_views(folder)
 
 
+def test_four_views_are_too_few(folder: Path) -> None:
+    for index in range(4, 16):
+        (folder / f"{index:03d}.png").unlink()
+    with pytest.raises(InputError, match="lacks 12 of the 16 views"):
+        load_views(folder)
+
+
 def test_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         load_views(tmp_path / "nowhere")

@@ -81,16 +81,6 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` takes the best there is. Raises InputError for one that this machine lacks."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(device for device, present in there.items() if present))
-    if not there.get(name, False):
-        raise InputError(f"There is no device “{name}” here.", "Use --device auto or --device cpu.")
-    return torch.device(name)
-
-
 class Models:
     """The networks of one profile on one device, each loaded when a stage first asks for it.
 

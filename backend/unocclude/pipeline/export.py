@@ -35,7 +35,7 @@ def glb_bytes(mesh: TexturedMesh, extras: Mapping[str, object] | None = None) ->
     normals = to_gltf_axes(vertex_normals(mesh.vertices, mesh.faces))
     uv = np.stack([mesh.uv[:, 0], 1.0 - mesh.uv[:, 1]], 1).astype(np.float32)  # glTF's v points down
     image = io.BytesIO()
-    PillowImage.fromarray(mesh.texture).save(image, "PNG", optimize=True)
+    PillowImage.fromarray(mesh.texture).save(image, "PNG")
     indices = np.ascontiguousarray(mesh.faces, np.uint32)
     blocks = [positions.tobytes(), normals.tobytes(), uv.tobytes(), indices.tobytes(), image.getvalue()]
     buffer, views = _pack(blocks)

@@ -49,6 +49,26 @@ class Silhouettes:
         ]
         return np.stack(outlines).astype(np.float32)
 
+    @cached_property
+    def search(self) -> NDArray[np.float32]:
+        """(MAX_OUTVOTED + 1, X, Y, Z) `ranked` on the lattice that hulls are compared on."""
+        return self.ranked(SEARCH, MAX_OUTVOTED)
+
+    def ranked(self, grid: Grid, outvoted: int) -> NDArray[np.float32]:
+        """(outvoted + 1, X, Y, Z) the largest distance to any view's outline, the second largest and so on.
+
+        In units of the world, negative inside. Beyond a picture's border its outermost pixels go on, so that a clipped
+        object is not cut off either.
+        """
+        points = grid.points().reshape(-1, 3)
+        ranks = np.full((outvoted + 1, len(points)), -np.inf, np.float32)
+        for outline, camera in zip(self.distances, self.cameras, strict=True):
+            pixels, depth = project(points, camera, intrinsics())
+            distance = sample_image(outline[..., None], pixels)[:, 0] * depth / FOCAL
+            for rank, farthest in enumerate(ranks):
+                ranks[rank], distance = np.maximum(farthest, distance), np.minimum(farthest, distance)
+        return ranks.reshape(-1, *grid.shape)
+
 
 @dataclass(frozen=True)
 class VisualHull:
@@ -74,26 +94,16 @@ class VisualHull:
         return hull
 
     def distance(self, grid: Grid) -> NDArray[np.float32]:
-        """(X, Y, Z) distance to the hull in units of the world, negative inside; a bound rather than exact.
-
-        Beyond a picture's border its outermost pixels go on, so that a clipped object is not cut off either.
-        """
-        points = grid.points().reshape(-1, 3)
-        ranked = [np.full(len(points), -np.inf, np.float32)] * (self.outvoted + 1)
-        for outline, camera in zip(self.silhouettes.distances, self.silhouettes.cameras, strict=True):
-            pixels, depth = project(points, camera, intrinsics())
-            distance = sample_image(outline[..., None], pixels)[:, 0] * depth / FOCAL
-            for rank, farthest in enumerate(ranked):
-                ranked[rank], distance = np.maximum(farthest, distance), np.minimum(farthest, distance)
-        return ranked[-1].reshape(grid.shape)
+        """(X, Y, Z) distance to the hull in units of the world, negative inside; a bound rather than exact."""
+        return self.silhouettes.ranked(grid, self.outvoted)[-1]
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The low and high corner (3,) of the hull's box within the cube. Raises ValueError if the hull is empty."""
-        return SEARCH.box(self.distance(SEARCH) < 0)
+        return SEARCH.box(self._inside())
 
     def outlines(self) -> Mask:
         """(N, H, W) what the views would show of the hull, true to a few pixels."""
-        inside = SEARCH.points()[self.distance(SEARCH) < 0]
+        inside = SEARCH.points()[self._inside()]
         gaps = int(np.ceil(SEARCH.voxel * FOCAL / (DISTANCE - HALF_CUBE) / 2))
         shown = np.zeros_like(self.silhouettes.masks)
         for outline, camera in zip(shown, self.silhouettes.cameras, strict=True):
@@ -101,6 +111,10 @@ class VisualHull:
             outline[row, column] = True
             outline |= ndimage.binary_closing(outline, np.ones((3, 3)), iterations=gaps)
         return shown
+
+    def _inside(self) -> Mask:
+        """(X, Y, Z) on the lattice that hulls are compared on."""
+        return self.silhouettes.search[self.outvoted] < 0
 
     def _explained(self) -> float:
         """Mean IoU of the hull's outlines and the views'."""

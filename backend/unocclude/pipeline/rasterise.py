@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from unocclude.pipeline.types import Image, TexturedMesh
 
 NEAR = 1e-3
-MAX_CANDIDATES = 4_000_000
-"""Pixel and face pairs tested at once: bounds the memory, not the result."""
+MAX_CANDIDATES = 100_000
+"""Pixel and face pairs tested at once: so many stay in the processor's cache."""
 
 Floats = NDArray[np.float32]
 
@@ -89,9 +89,8 @@ def fragments(corners: Floats, size: int) -> Iterator[tuple[NDArray[np.int64], N
         local = np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count)
         column = low[index, 0] + local % span[index, 0]
         row = low[index, 1] + local // span[index, 0]
-        weights = _barycentric(corners[index], column + 0.5, row + 0.5)
-        inside = weights.min(1) >= 0
-        yield (row * size + column)[inside], index[inside], weights[inside]
+        inside, weights = _barycentric(corners[index], column, row)
+        yield (row * size + column)[inside], index[inside], weights
 
 
 def perspective_weights(
@@ -148,11 +147,17 @@ def sample_image(image: NDArray[np.generic], xy: NDArray[np.floating]) -> Floats
     return (upper * (1 - fy) + lower * fy).astype(np.float32)
 
 
-def _barycentric(corners: Floats, x: NDArray[np.floating], y: NDArray[np.floating]) -> Floats:
-    """(N, 3) weights of points (N,) in 2-D triangles (N, 3, 2); -1 for triangles without area."""
+def _barycentric(
+    corners: Floats, column: NDArray[np.int64], row: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Which pixel centres (N,) are in their 2-D triangles (N, 3, 2): their numbers (M,), and weights (M, 3)."""
+    x, y = (np.float32(0.5) + axis.astype(np.float32) for axis in (column, row))
     ax, ay = corners[:, 0, 0] - x, corners[:, 0, 1] - y
     bx, by = corners[:, 1, 0] - x, corners[:, 1, 1] - y
     cx, cy = corners[:, 2, 0] - x, corners[:, 2, 1] - y
-    areas = np.stack([bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx], 1)
-    total = areas.sum(1, keepdims=True)
-    return np.divide(areas, total, out=np.full_like(areas, -1.0), where=np.abs(total) > 1e-12).astype(np.float32)
+    # On an edge that two triangles share, these differ in nothing but the sign: no pixel falls between the two.
+    a, b, c = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+    total = a + b + c
+    least, most = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+    inside = np.flatnonzero(((least >= 0) | (most <= 0)) & (np.abs(total) > 1e-12))
+    return inside, np.stack([a[inside], b[inside], c[inside]], 1) / total[inside, None]

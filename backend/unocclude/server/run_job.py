@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unocclude.models.profiles import Models, pick_device
+from unocclude.devices import pick_device
+from unocclude.models.profiles import Models
 from unocclude.pipeline.inputs import as_image
 from unocclude.pipeline.reconstruct import reconstruct
 from unocclude.pipeline.types import Progress

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from unocclude.models.profiles import Models, pick_device
+from unocclude.devices import pick_device
+from unocclude.models.profiles import Models
 from unocclude.pipeline.inputs import as_image, check_prompt
 from unocclude.pipeline.segment import Segmenter
 from unocclude.pipeline.types import Mask, Prompt
