@@ -12,7 +12,7 @@ from unocclude.cameras import intrinsics, target_cameras
 from unocclude.models import checkpoints
 from unocclude.models.checkpoint_names import volumes_name
 from unocclude.models.syncdreamer import SyncDreamer
-from unocclude.models.volumes import VolumeConfig, Volumes, volume_vertices
+from unocclude.models.volumes import VolumeConfig, Volumes, unproject, volume_vertices
 
 GEOMETRY = 1e-5
 PLACES = 1e-7
@@ -63,7 +63,7 @@ def test_official_volumes(synthesis: SyncDreamer, syncdreamer_golden: Golden) ->
     assert within(time, stored["t_embed"], NETWORKS)
     assert within(viewpoints, stored["v_embed"], NETWORKS)
     features = volumes.view_encoder(stored["x"][0], time.expand(16, -1), viewpoints[0])
-    lifted = volumes.unproject(features, volumes.view_grid, 1).unflatten(1, (16, -1))[0]
+    lifted = unproject(features, volumes.view_grid)
     for view in (0, 6):
         assert within(features[view : view + 1], stored[f"enc_feat.{view}"], NETWORKS)
         assert within(thinned(lifted[view : view + 1], 4), stored[f"unproj.{view}.s4"], NETWORKS)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig, remove_white
 from unocclude.models.pix2gestalt import FEATURE_CHANNELS, Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
+from unocclude.models.view_guess import Seen
 
 SIDE = 64
 LATENT = SIDE // 8
@@ -61,12 +62,11 @@ def test_completion_trains_all_but_the_autoencoder_and_the_classifier(completion
     completion.eval()
 
 
-def test_views_train_all_but_the_autoencoder(synthesis: SyncDreamer) -> None:
-    loss = synthesis.training_loss(
-        noise(1, 16, 4, 32, 32), noise(1, 4, 32, 32), noise(1, 3, 128, 128), torch.zeros(1), generator(), 2, 5.0
-    )
+def test_views_train_all_but_the_autoencoder_and_the_guess(synthesis: SyncDreamer) -> None:
+    seen = Seen(noise(1, 4, 32, 32), [noise(1, 112, 16, 16), noise(1, 320, 8, 8)], torch.zeros(1))
+    loss = synthesis.training_loss(noise(1, 16, 4, 32, 32), seen, noise(1, 3, 128, 128), generator(), 2, 5.0)
     loss.backward()
-    assert untrained(synthesis) == {"autoencoder"}
+    assert untrained(synthesis) == {"autoencoder", "guess"}
     synthesis.zero_grad()
 
 

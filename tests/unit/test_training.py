@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from unocclude.training.thumbnail_start import BACKGROUND, start_as_thumbnail
 
 pytest.importorskip("matplotlib", reason="training needs the `train` extra")
 
+from unocclude.training import loop
 from unocclude.training.loop import Schedule, _loader, train
 from unocclude.training.run import read_config
 
@@ -46,7 +48,7 @@ class Line:
     merit = "-error"
 
     def __init__(self, slope: float = 2.0) -> None:
-        self.module = Slope(SlopeConfig(0.0))
+        self.module: Slope = Slope(SlopeConfig(0.0))
         self._slope = slope
 
     def draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -63,6 +65,14 @@ class Line:
         save_bundled(averaged, path, card)
 
 
+@pytest.fixture
+def even_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock finds five milliseconds gone, however busy the machine is."""
+    ticks = itertools.count()
+    monkeypatch.setattr(loop.time, "monotonic", lambda: 0.005 * next(ticks))
+
+
+@pytest.mark.usefixtures("even_clock")
 def test_training_learns_resumes_and_reports(tmp_path: Path) -> None:
     bundled, device = tmp_path / "line.safetensors", torch.device("cpu")
     train(Line(), Schedule(minutes=0.02, rate=0.05, decay=0.9), tmp_path, bundled, device)
@@ -77,6 +87,7 @@ def test_training_learns_resumes_and_reports(tmp_path: Path) -> None:
     assert list(tmp_path.glob("validation_*.png"))
 
 
+@pytest.mark.usefixtures("even_clock")
 def test_a_new_folder_begins_with_the_bundled_weights(tmp_path: Path) -> None:
     bundled = tmp_path / "line.safetensors"
     save_bundled(Slope(SlopeConfig(1.5)), bundled, {})
@@ -86,6 +97,7 @@ def test_a_new_folder_begins_with_the_bundled_weights(tmp_path: Path) -> None:
     assert read_card(bundled)["steps"] > 0
 
 
+@pytest.mark.usefixtures("even_clock")
 def test_weights_that_validate_worse_do_not_replace_the_bundled_ones(tmp_path: Path) -> None:
     bundled = tmp_path / "line.safetensors"
     save_bundled(Slope(SlopeConfig(1.9)), bundled, {"steps": 0})
@@ -93,6 +105,29 @@ def test_weights_that_validate_worse_do_not_replace_the_bundled_ones(tmp_path: P
     train(Line(slope=-3.0), astray, tmp_path / "new", bundled, torch.device("cpu"))
     assert float(load_bundled(bundled, Slope).weight) == pytest.approx(1.9, abs=1e-3)
     assert read_card(bundled)["steps"] == 0
+
+
+class Offset(Slope):
+    """y = weight * x + a given constant."""
+
+    def __init__(self, config: SlopeConfig) -> None:
+        super().__init__(config)
+        self.given = nn.Parameter(torch.zeros(1), requires_grad=False)
+
+
+@pytest.mark.usefixtures("even_clock")
+def test_what_is_frozen_stays_as_the_task_gives_it(tmp_path: Path) -> None:
+    """The bundled weights to begin with, then the checkpoint to resume, hold an older frozen part than the task."""
+    bundled, task = tmp_path / "line.safetensors", Line()
+    save_bundled(Offset(SlopeConfig(1.5)), bundled, {})
+    for given, minutes in ((1.0, 0.01), (2.0, 0.02)):
+        task.module = Offset(SlopeConfig(0.0))
+        task.module.given.data.fill_(given)
+        still = Schedule(minutes=minutes, rate=0.0, weight_decay=0.0)
+        train(task, still, tmp_path / "run", bundled, torch.device("cpu"))
+        exported = load_bundled(bundled, Offset)
+        assert float(exported.given) == given
+        assert float(exported.weight) == 1.5
 
 
 def test_batches_are_the_same_whoever_draws_them() -> None:

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from unocclude.cameras import target_cameras, world_to_camera
-from unocclude.models.volumes import VolumeConfig, Volumes, project, volume_vertices
+from unocclude.models.volumes import VolumeConfig, Volumes, project, unproject, volume_vertices
 
 TARGETS = torch.from_numpy(target_cameras()).float()
 
@@ -14,14 +12,14 @@ def camera(azimuth: float, elevation: float) -> torch.Tensor:
     return torch.from_numpy(world_to_camera(azimuth, elevation)).float()[None]
 
 
-def test_the_input_view_reaches_the_vertices_behind_its_pixels_and_no_others() -> None:
+def test_a_view_reaches_the_vertices_behind_its_pixels_and_no_others() -> None:
     torch.manual_seed(0)
     config = VolumeConfig.bundled()
     volumes = Volumes(config, TARGETS)
     pose = camera(0.0, 12.0)
     features = torch.zeros(1, 1, 32, 32)
     features[0, 0, 10, 20] = 1
-    lifted = volumes.unproject(features, volumes.grid_of_views(pose), 1)[0, 0]
+    lifted = unproject(features, volumes.grid_of_views(pose))[0, 0]
     pixels = project(volume_vertices(config.vertices), pose, 32, config.pixel_centre)[0].numpy()
     beside = np.abs(pixels - [20, 10]).max(-1)
     assert (lifted.numpy()[beside < 0.4] > 0.3).all()
@@ -29,22 +27,9 @@ def test_the_input_view_reaches_the_vertices_behind_its_pixels_and_no_others() -
     assert (beside < 0.4).sum() > 3  # a ray passes several
 
 
-def test_only_a_lifted_input_changes_the_spatial_volume() -> None:
-    torch.manual_seed(0)
-    config = VolumeConfig.bundled()
-    views, time, viewpoints = torch.randn(1, 16, 4, 32, 32), torch.randn(1, config.time_width), torch.randn(1, 16, 4)
-    poses = camera(0.0, 12.0)
-    for lifts in (True, False):
-        volumes = Volumes(replace(config, lifts_input=lifts), TARGETS)
-        one, other = (
-            volumes.spatial(views, time, viewpoints, torch.full((1, 4, 32, 32), v), poses) for v in (0.0, 1.0)
-        )
-        assert torch.equal(one, other) != lifts
-
-
-def test_the_lifted_input_turns_with_its_camera() -> None:
+def test_a_lifted_view_turns_with_its_camera() -> None:
     volumes = Volumes(VolumeConfig.bundled(), TARGETS)
     picture = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    front, side = (volumes.unproject(picture, volumes.grid_of_views(camera(a, 0.0)), 1)[0, 0] for a in (0.0, 90.0))
+    front, side = (unproject(picture, volumes.grid_of_views(camera(a, 0.0)))[0, 0] for a in (0.0, 90.0))
     turned = front.permute(0, 2, 1).flip(2)  # axes z, y, x: a quarter turn takes (x, y) to (-y, x)
     torch.testing.assert_close(side, turned, atol=1e-4, rtol=0)

@@ -11,19 +11,21 @@ from diffusers.models.embeddings import get_timestep_embedding
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unocclude.cameras import AZIMUTHS, TARGET_ELEVATION, VIEW_COUNT, target_cameras, world_to_camera
+from unocclude.cameras import AZIMUTHS, TARGET_ELEVATION, VIEW_COUNT, target_cameras
 from unocclude.models.autoencoder import LATENT_CHANNELS, Autoencoder, AutoencoderConfig
 from unocclude.models.depth_attention import DepthConditionedUNet
 from unocclude.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from unocclude.models.schedule import NoiseSchedule, ScheduleConfig
 from unocclude.models.unet import UNetConfig
+from unocclude.models.view_guess import GuessConfig, Seen, ViewGuess
 from unocclude.models.volumes import LATENT_STRIDE, VIEWPOINT_WIDTH, VolumeConfig, Volumes
 
 
 @dataclass(frozen=True)
 class SyncDreamerConfig:
     """`condition_dropout`: in training, the share of objects without any condition, without the input's
-    latents, without volumes, and without token, each. Guidance needs some.
+    latents, without volumes, and without token, each. Guidance needs some. `guess`: whether each view is told a first
+    guess of itself where SyncDreamer tells all of them the input view.
     """
 
     unet: UNetConfig
@@ -32,6 +34,7 @@ class SyncDreamerConfig:
     schedule: ScheduleConfig
     volumes: VolumeConfig
     condition_dropout: float
+    guess: GuessConfig | None = None
 
     @classmethod
     def official(cls) -> SyncDreamerConfig:
@@ -53,22 +56,26 @@ class SyncDreamerConfig:
             schedule=ScheduleConfig("cosine", "v_prediction"),
             volumes=VolumeConfig.bundled(),
             condition_dropout=0.05,
+            guess=GuessConfig.bundled(),
         )
 
 
 @dataclass(frozen=True)
 class InputCondition:
-    """The input view: plain latents (B, 4, h, w), image embedding (B, E), camera elevation (B,) in radians."""
+    """The input view: plain latents (B, 4, h, w), image embedding (B, E), camera elevation (B,) in radians; `guess`:
+    plain latents (B, 16, 4, h, w) of the views as first guessed, where the network guesses.
+    """
 
     latents: Tensor
     embedding: Tensor
     elevation: Tensor
+    guess: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class ViewCondition:
-    """What the denoiser is told about N views: input latents (N, 4, h, w), tokens (N, 1, C), frustum volumes
-    by side (N, D, depth, side, side).
+    """What the denoiser is told about N views: latents (N, 4, h, w) of the input or of their guesses, tokens
+    (N, 1, C), frustum volumes by side (N, D, depth, side, side).
     """
 
     latents: Tensor
@@ -114,6 +121,7 @@ class SyncDreamer(nn.Module):
         )
         self.autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
         self.image_encoder = ImageEncoder(config.image_encoder)
+        self.guess = ViewGuess(config.guess).requires_grad_(False) if config.guess else None
         self.projection = nn.Linear(config.image_encoder.embedding + VIEWPOINT_WIDTH, config.unet.context)
         self.schedule = NoiseSchedule(config.schedule)
         self.register_buffer("azimuths", torch.from_numpy(np.deg2rad(AZIMUTHS)).float(), persistent=False)
@@ -131,7 +139,16 @@ class SyncDreamer(nn.Module):
         if generator is not None:
             noise = torch.randn(latents.shape, generator=generator).to(latents)
             latents = latents + posterior.std * noise
-        return InputCondition(latents, self.image_encoder(picture[:, :3]), elevation)
+        guess = None
+        if self.guess is not None:
+            guess = self.guess_views(Seen(latents, self.guess.known(picture[:, :3]), elevation))
+        return InputCondition(latents, self.image_encoder(picture[:, :3]), elevation, guess)
+
+    def guess_views(self, seen: Seen) -> Tensor:
+        """(B, 16, 4, 32, 32) plain latents, of a network that guesses."""
+        assert self.guess is not None
+        views = torch.arange(VIEW_COUNT, device=seen.latents.device).expand(len(seen.latents), -1)
+        return cast(Tensor, self.guess(seen, views))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (N, C, 256, 256) of views (N, 4, 32, 32)."""
@@ -154,11 +171,7 @@ class SyncDreamer(nn.Module):
 
     def spatial_volume(self, noisy: Tensor, t: Tensor, condition: InputCondition) -> Tensor:
         """(B, C, n, n, n) from all noisy views (B, 16, 4, 32, 32) at timesteps (B,)."""
-        poses = np.stack([world_to_camera(AZIMUTHS[0], degrees) for degrees in condition.elevation.rad2deg().tolist()])
-        viewpoints = self.viewpoints(condition.elevation)
-        return self.volumes.spatial(
-            noisy, self.embed_time(t), viewpoints, condition.latents, torch.from_numpy(poses).float()
-        )
+        return self.volumes.spatial(noisy, self.embed_time(t), self.viewpoints(condition.elevation))
 
     def view_condition(self, spatial: Tensor, t: Tensor, condition: InputCondition, indices: Tensor) -> ViewCondition:
         """For the views with these indices (B, K), from the spatial volumes at timesteps (B,)."""
@@ -167,8 +180,13 @@ class SyncDreamer(nn.Module):
         chosen = viewpoints.gather(1, indices.unsqueeze(-1).expand(-1, -1, VIEWPOINT_WIDTH))
         embedding = condition.embedding.unsqueeze(1).expand(-1, count, -1)
         token = self.projection(torch.cat([embedding, chosen], dim=-1))
+        if condition.guess is None:
+            latents = condition.latents.repeat_interleave(count, 0)
+        else:
+            rows = torch.arange(len(indices), device=indices.device).unsqueeze(1)
+            latents = condition.guess[rows, indices].flatten(0, 1)
         return ViewCondition(
-            latents=condition.latents.repeat_interleave(count, 0),
+            latents=latents,
             context=token.flatten(0, 1).unsqueeze(1),
             volumes=self.volumes.frustums(spatial, self.embed_time(t), viewpoints, indices),
         )
@@ -205,9 +223,8 @@ class SyncDreamer(nn.Module):
     def training_loss(
         self,
         target: Tensor,
-        input_latents: Tensor,
+        seen: Seen,
         picture: Tensor,
-        elevation: Tensor,
         generator: torch.Generator,
         views_per_object: int = 1,
         min_snr_gamma: float | None = None,
@@ -215,8 +232,8 @@ class SyncDreamer(nn.Module):
     ) -> Tensor:
         """Scalar loss of one batch, from latents that may have been computed beforehand.
 
-        target: (B, 16, 4, 32, 32) standardised. input_latents: (B, 4, 32, 32) plain. picture: the input view
-        on white, (B, 3, any, any) in [-1, 1]; the image encoder is trained along. elevation: (B,) radians.
+        target: (B, 16, 4, 32, 32) standardised. picture: the input view on white, (B, 3, any, any) in [-1, 1]; the
+        image encoder is trained along, the guess is not.
         One spatial volume per object serves `views_per_object` supervised views. Draws, on the generator's
         device: what to drop, timesteps, views, noise.
         """
@@ -227,7 +244,8 @@ class SyncDreamer(nn.Module):
         order = torch.rand(batch, VIEW_COUNT, generator=generator, device=source).argsort(dim=1)
         indices = order[:, :views_per_object].to(device)
         noise = torch.randn(target.shape, generator=generator, device=source).to(target)
-        condition = InputCondition(input_latents, self.image_encoder(picture), elevation)
+        guess = None if self.guess is None else self.guess_views(seen)
+        condition = InputCondition(seen.latents, self.image_encoder(picture), seen.elevation, guess)
         losses = self.denoising_losses(target, condition, t, indices, noise, drop)
         if min_snr_gamma is not None:
             losses = losses * self.schedule.min_snr_weight(t, min_snr_gamma)

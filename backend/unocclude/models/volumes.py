@@ -31,10 +31,9 @@ class VolumeConfig:
 
     `spatial_widths`, `frustum_widths`: channels per level, each level half as large as the one before.
     `pixel_centre`: where in a pixel of latents or of the frustum its sample sits, 0.5 being the centre; the
-    published weights expect 0, the upper left corner. `lifts_input`: whether the input view, too, is lifted into the
-    spatial volume. SyncDreamer's is not: it learned to turn objects from millions of them, a small network needs the
-    geometry. `cameras_in_weights`: whether the geometry is part of the weights. The published network was trained with
-    cameras that are a rounding off the true ones, which changes its outputs by more than all other rounding together.
+    published weights expect 0, the upper left corner. `cameras_in_weights`: whether the geometry is part of the
+    weights. The published network was trained with cameras that are a rounding off the true ones, which changes its
+    outputs by more than all other rounding together.
     """
 
     vertices: int
@@ -46,7 +45,6 @@ class VolumeConfig:
     time_width: int
     pixel_centre: float
     picture_size: int = VIEW_SIZE
-    lifts_input: bool = False
     cameras_in_weights: bool = False
 
     @classmethod
@@ -56,7 +54,7 @@ class VolumeConfig:
 
     @classmethod
     def bundled(cls) -> VolumeConfig:
-        return cls(16, 16, 24, 8, (16, 32, 64), (16, 32, 64), 128, pixel_centre=0.5, lifts_input=True)
+        return cls(16, 16, 24, 8, (16, 32, 64), (16, 32, 64), 128, pixel_centre=0.5)
 
 
 class Volumes(nn.Module):
@@ -70,9 +68,7 @@ class Volumes(nn.Module):
         super().__init__()
         self.config = config
         self.view_encoder = ViewEncoder(config.view_width, config.time_width)
-        self.input_encoder = ViewEncoder(config.view_width, config.time_width) if config.lifts_input else None
-        lifted = len(poses) + config.lifts_input
-        self.spatial_network = SpatialNetwork(lifted * config.view_width, config.spatial_widths, config.time_width)
+        self.spatial_network = SpatialNetwork(len(poses) * config.view_width, config.spatial_widths, config.time_width)
         self.frustum_network = FrustumNetwork(config.spatial_widths[0], config.frustum_widths, config.time_width)
         self.register_buffer("view_grid", self.grid_of_views(poses), persistent=config.cameras_in_weights)
         self.register_buffer("frustum_grid", self.grid_of_frustums(poses), persistent=config.cameras_in_weights)
@@ -82,42 +78,18 @@ class Volumes(nn.Module):
         """Of the frustum volumes, the largest first."""
         return tuple(self.config.frustum_side >> level for level in range(len(self.config.frustum_widths)))
 
-    def spatial(
-        self,
-        views: Tensor,
-        time: Tensor,
-        viewpoints: Tensor,
-        given: Tensor | None = None,
-        poses: Tensor | None = None,
-    ) -> Tensor:
-        """(B, C, n, n, n) from noisy latents (B, V, 4, h, w), time (B, T) and viewpoints (B, V, 4).
-
-        If the input view is lifted: also from its latents `given` (B, 4, h, w) and its world-to-camera `poses`
-        (B, 3, 4).
-        """
+    def spatial(self, views: Tensor, time: Tensor, viewpoints: Tensor) -> Tensor:
+        """(B, C, n, n, n) from noisy latents (B, V, 4, h, w), time (B, T) and viewpoints (B, V, 4)."""
         batch, count = views.shape[:2]
         features = self.view_encoder(views.flatten(0, 1), time.repeat_interleave(count, 0), viewpoints.flatten(0, 1))
-        lifted = self.unproject(features, self.view_grid.repeat(batch, 1, 1, 1, 1), batch)
-        if self.input_encoder is not None:
-            assert given is not None
-            assert poses is not None
-            own = self.input_encoder(given, time, viewpoints[:, 0])
-            grid = self.grid_of_views(poses).to(own.device)
-            lifted = torch.cat([lifted, self.unproject(own, grid, batch)], 1)
-        return self.spatial_network(lifted, time)
-
-    def unproject(self, features: Tensor, grid: Tensor, batch: int) -> Tensor:
-        """(B, V * C, n, n, n): at each vertex what each view (B * V, C, h, w) shows there, seen or hidden."""
-        n = self.config.vertices
-        # In single precision always: as halves, the places would be off by a hundredth of a pixel.
-        return F.grid_sample(features.float(), grid.flatten(1, 2), align_corners=True).reshape(batch, -1, n, n, n)
+        lifted = unproject(features, self.view_grid.repeat(batch, 1, 1, 1, 1))
+        return self.spatial_network(lifted.reshape(batch, -1, *lifted.shape[2:]), time)
 
     def grid_of_views(self, poses: Tensor) -> Tensor:
         """(V, n, n, n, 2) where cameras (V, 3, 4) see the vertices, as `grid_sample` takes it."""
         latent_side = self.config.picture_size // LATENT_STRIDE
         vertices = volume_vertices(self.config.vertices, poses.device)
-        pixels = project(vertices, poses, latent_side, self.config.pixel_centre)
-        return pixels / ((latent_side - 1) / 2) - 1
+        return place_in_frustum(vertices, poses, latent_side, self.config.pixel_centre)[..., :2]
 
     def grid_of_frustums(self, poses: Tensor) -> Tensor:
         """(V, depth, side, side, 3) where the frustums of cameras (V, 3, 4) lie in the volume, likewise."""
@@ -266,6 +238,22 @@ def project(points: Tensor, poses: Tensor, side: int, pixel_centre: float) -> Te
     image = matrices[..., :3] @ points.reshape(-1, 3).T + matrices[..., 3:]
     pixels = image[:, :2] / image[:, 2:].clamp(min=1e-4) - pixel_centre
     return pixels.transpose(1, 2).reshape(len(poses), *points.shape[:-1], 2)
+
+
+def unproject(features: Tensor, grid: Tensor) -> Tensor:
+    """(N, C, n, n, n): at each vertex what each view (N, C, h, w) shows there, seen or hidden; grid (N, n, n, n, 2)."""
+    # In single precision always: as halves, the places would be off by a hundredth of a pixel.
+    samples = F.grid_sample(features.float(), grid.flatten(1, 2), align_corners=True)
+    return samples.reshape(*features.shape[:2], *grid.shape[1:4])
+
+
+def place_in_frustum(points: Tensor, poses: Tensor, side: int, pixel_centre: float) -> Tensor:
+    """(V, ..., 3) where world points (..., 3) lie in the frustums (depth, side, side) of cameras (V, 3, 4), as
+    `grid_sample` takes it: the inverse of `frustum_points`.
+    """
+    pixels = project(points, poses, side, pixel_centre) / ((side - 1) / 2) - 1
+    depth = points @ poses[:, 2, :3].T + poses[:, 2, 3]
+    return torch.cat([pixels, ((depth.movedim(-1, 0) - DISTANCE) / HALF_DEPTH).unsqueeze(-1)], dim=-1)
 
 
 def frustum_points(poses: Tensor, side: int, depths: int, pixel_centre: float) -> Tensor:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -70,11 +70,12 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def from_json(kind: Any, value: Any) -> Any:
-    """The inverse of `dataclasses.asdict` and JSON: nested dataclasses again, tuples for lists.
+    """The inverse of `dataclasses.asdict` and JSON: nested dataclasses again, also optional ones, tuples for lists.
 
     Raises TypeError on unknown or missing fields.
     """
-    if is_dataclass(kind):
+    kind = next((option for option in get_args(kind) if is_dataclass(option)), kind)
+    if is_dataclass(kind) and value is not None:
         hints = get_type_hints(kind)
         known = {field.name for field in fields(kind)}
         values = {name: from_json(hints[name] if name in known else Any, v) for name, v in value.items()}

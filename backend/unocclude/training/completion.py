@@ -93,9 +93,6 @@ class CompletionTask:
         return figures, sheet([[p for row in rows[k : k + 3] for p in row] for k in range(0, 24, 3)])
 
     def export(self, averaged: nn.Module, path: Path, card: dict[str, Any]) -> None:
-        """With the autoencoder given, whose decoder may have learned more since the checkpoint was begun."""
-        assert isinstance(averaged, Pix2Gestalt)
-        averaged.autoencoder.load_state_dict(self._autoencoder.state_dict())
         save_bundled(averaged, path, card)
 
     @staticmethod

@@ -1,9 +1,9 @@
-"""The small view model's weights before training: every view begins as a copy of the input view.
+"""The small view model's weights before training: every view begins as a copy of its first guess.
 
-With v-prediction, an output of minus the input's latents makes the predicted x0 sqrt(a) x_t + sqrt(1 - a) x_input: the
-input view where there is only noise, the noisy view itself where there is hardly any. For things that are round about
-their axis that is nearly right, and training has only the difference to learn. The copy travels from `conv_in` over
-the outermost skip connection to `conv_out` in triples (x, -x, constant), as in `thumbnail_start`.
+With v-prediction, an output of minus the guess's latents makes the predicted x0 sqrt(a) x_t + sqrt(1 - a) x_guess: the
+guess where there is only noise, the noisy view itself where there is hardly any. Training has only the difference to
+learn. The copy travels from `conv_in` over the outermost skip connection to `conv_out` in triples (x, -x, constant), as
+in `thumbnail_start`.
 """
 
 from __future__ import annotations

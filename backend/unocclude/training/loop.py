@@ -100,16 +100,17 @@ class Averaged:
     def state(self) -> dict[str, Any]:
         return {"updates": self._updates, "weights": self.weights}
 
-    def load(self, state: dict[str, Any]) -> None:
-        self._updates, self.weights = state["updates"], state["weights"]
+    def load(self, state: dict[str, Any], module: nn.Module) -> None:
+        self._updates = state["updates"]
+        self.weights |= _learned(state["weights"], module)
 
 
 def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: torch.device) -> None:
     """Trains from the last checkpoint in `folder` until `schedule.minutes` are used up, then exports to `bundled`.
 
     Where there is no checkpoint, it begins with the weights in `bundled`, if there are any, and of the same shapes.
-    Weights there that validate better than the trained ones stay. On CUDA it computes in bfloat16 where autocast deems
-    that safe.
+    Weights there that validate better than the trained ones stay. Frozen parameters are always the task's own: what
+    it is given may have learned more since. On CUDA it computes in bfloat16 where autocast deems that safe.
 
     `folder` gets checkpoint.pt, history.jsonl, loss.png and validation_*.png. A run that has used up its minutes goes
     on when the schedule grants more.
@@ -125,16 +126,16 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
         with torch.inference_mode():
             before = task.validate(previous.eval(), device)[0]
         if not checkpoint.exists() and _shapes(previous) == _shapes(module):
-            module.load_state_dict(previous.state_dict())
+            module.load_state_dict(_learned(previous.state_dict(), module), strict=False)
     module.train()
     optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay, fused=gpu)
     averaged = Averaged(module, schedule.decay)
     step, used = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
-        module.load_state_dict(state["module"])
+        module.load_state_dict(_learned(state["module"], module), strict=False)
         optimiser.load_state_dict(state["optimiser"])
-        averaged.load(state["averaged"])
+        averaged.load(state["averaged"], module)
         step, used = state["step"], state["seconds"]
     budget = schedule.minutes * 60
     batches = iter(_loader(task, schedule, step, gpu))
@@ -169,6 +170,12 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
         print(f"{bundled.name} stays as it was: it validates at {before}, the trained weights at {after}.")
     else:
         task.export(best, bundled, {"steps": step, "minutes": round(used / 60, 1), "device": str(device)})
+
+
+def _learned(weights: Tensors, module: nn.Module) -> Tensors:
+    """Saved weights of a module without those that are frozen in it."""
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    return {name: value for name, value in weights.items() if name not in frozen}
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:

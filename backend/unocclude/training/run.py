@@ -12,21 +12,24 @@ import torch
 from unocclude.data.library import ObjectLibrary, write_library
 from unocclude.data.pairs import PairLibrary, write_pairs
 from unocclude.data.scenes import SceneSource
+from unocclude.devices import pick_device
 from unocclude.errors import InputError
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
 from unocclude.models.pix2gestalt import Pix2Gestalt
-from unocclude.models.profiles import pick_device
 from unocclude.models.registry import BUNDLED
+from unocclude.models.syncdreamer import SyncDreamer
+from unocclude.models.view_guess import ViewGuess
 from unocclude.models.weights import load_bundled
 from unocclude.training.autoencoder import AutoencoderTask
 from unocclude.training.completion import CompletionTask
 from unocclude.training.elevation import ElevationTask
+from unocclude.training.guess import GuessTask
 from unocclude.training.loop import Schedule, Task, train
 from unocclude.training.segmenter import SegmenterTask
 from unocclude.training.thumbnail_start import start_as_thumbnail
 from unocclude.training.views import ViewsTask
 
-STEPS = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "views")
+STEPS = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "guess", "views")
 DEFAULT = Path(__file__).parent / "default.toml"
 
 
@@ -90,8 +93,8 @@ def _run(what: str, config: TrainingConfig) -> None:
             seed=config.seed,
             workers=config.workers if device.type == "cuda" else 0,
         )
-        # The autoencoder is not bundled by itself: the completion and the view model carry it inside.
-        weights = config.folder if what == "autoencoder" else BUNDLED
+        # These two are not bundled by themselves: the completion and the view model carry them inside.
+        weights = config.folder if what in ("autoencoder", "guess") else BUNDLED
         train(_task(what, config, device), schedule, config.folder / what, weights / f"{what}.safetensors", device)
 
 
@@ -116,6 +119,15 @@ def _autoencoder(own: Path) -> Autoencoder:
     return autoencoder
 
 
+def _guess(own: Path) -> ViewGuess:
+    """The one trained here, or else the one that the bundled view model carries."""
+    if own.exists():
+        return load_bundled(own, ViewGuess)
+    guess = load_bundled(BUNDLED / "views.safetensors", SyncDreamer).guess
+    assert guess is not None
+    return guess
+
+
 def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
     folder, batch = config.folder, config.batches[what]
     if what == "segmenter":
@@ -129,4 +141,6 @@ def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
         return AutoencoderTask(PairLibrary.in_folder(folder / "pairs"), autoencoder, batch)
     if what == "completion":
         return CompletionTask(folder / "pairs", folder / "latents" / "pairs", autoencoder, batch)
-    return ViewsTask(folder / "objects", folder / "latents" / "objects", autoencoder, batch)
+    guess = _guess(folder / "guess.safetensors").to(device)
+    kind = GuessTask if what == "guess" else ViewsTask
+    return kind(folder / "objects", folder / "latents" / "views", autoencoder, guess, batch)

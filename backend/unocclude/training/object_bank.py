@@ -1,0 +1,119 @@
+"""Objects as the view model's trainings see them: all their views as latents, and what the input views show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from unocclude.cameras import VIEW_COUNT, VIEW_SIZE
+from unocclude.data.library import OBJECTS_PER_SHARD, QUERY_VIEWS, ObjectLibrary
+from unocclude.models.autoencoder import Autoencoder
+from unocclude.models.input_view import prepare
+from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
+from unocclude.training.pictures import on_white, to_picture, to_tensor
+
+INPUT_SIZE = 200
+"""Pixels of the input object's longer side, of 256."""
+CONTEXT_SIZE = 128
+BLURRED_SHARE = 0.5
+"""Of input views, in which a part is as vague as a completion's hidden one."""
+ELEVATION_ERROR = 5.0
+"""Standard deviation, in degrees, of what training is told from the truth: in use, elevations are estimates."""
+KNOWN = ("known_middle", "known_deep")
+"""The classifier's maps, stored because it does not learn."""
+SHOWN = ("input", "picture", *KNOWN)
+
+
+class ObjectBank:
+    """In memory, by object: `target` (16, 4, 32, 32) standardised latents; by its free views: `input` (4, 32, 32) plain
+    latents, `picture` (3, 128, 128) uint8 on white, the classifier's maps KNOWN, `elevation` in radians,
+    `azimuth_step`.
+    """
+
+    def __init__(
+        self, library: Path, latents: Path, autoencoder: Autoencoder, known: Callable[[Tensor], list[Tensor]]
+    ) -> None:
+        """`known`: what the guess's classifier makes of pictures (B, 3, 256, 256) in [-1, 1]."""
+        shards = sorted(library.glob("objects_*.safetensors"))
+        encode = encoded_shards(shards, latents, lambda path: _encode(path, autoencoder, known))
+        self._rows = LatentBank(encode).tensors
+
+    def __len__(self) -> int:
+        return len(self._rows["target"])
+
+    def draw(self, rng: np.random.Generator, objects: int, count: int) -> Tensors:
+        """`count` of the first `objects` objects, each from one of its free views, half of them mirrored."""
+        rows, queries = (torch.from_numpy(rng.integers(0, high, count)) for high in (objects, QUERY_VIEWS))
+        batch = self.examples(rows, queries, torch.from_numpy(rng.random(count) < 0.5))
+        error = torch.from_numpy(np.deg2rad(rng.normal(0, ELEVATION_ERROR, count))).float()
+        return batch | {"elevation": batch["elevation"] + error}
+
+    def held_back(self, objects: int) -> Tensors:
+        """The first free view of each of the last `objects` objects."""
+        rows = torch.arange(len(self) - objects, len(self))
+        return self.examples(rows, torch.zeros_like(rows), torch.zeros(objects, dtype=torch.bool))
+
+    def examples(self, rows: Tensor, queries: Tensor, mirrored: Tensor) -> Tensors:
+        """The views of objects (B,), turned so that view 0 has the azimuth of the query (B,).
+
+        An object mirrored left to right, as the query sees it, is seen mirrored by view -k where it was seen by view k.
+        """
+        steps = self._rows["azimuth_step"][rows, queries]
+        turn = torch.where(mirrored, -1, 1)[:, None] * torch.arange(VIEW_COUNT)
+        found = {"target": self._rows["target"][rows[:, None], (turn + steps[:, None]) % VIEW_COUNT]}
+        found |= {name: self._rows[name][rows, queries] for name in SHOWN}
+        flipped = {name: mirror(values, mirrored) for name, values in found.items()}
+        return flipped | {"elevation": self._rows["elevation"][rows, queries]}
+
+
+@torch.inference_mode()
+def _encode(path: Path, autoencoder: Autoencoder, known: Callable[[Tensor], list[Tensor]]) -> Tensors:
+    library = ObjectLibrary([path])
+    rng = np.random.default_rng(int(path.stem.rsplit("_", 1)[-1]))
+    device = next(autoencoder.parameters()).device
+    names = ("target", *SHOWN, "elevation", "azimuth_step")
+    rows: dict[str, list[Tensor]] = {name: [] for name in names}
+    for index in range(OBJECTS_PER_SHARD):
+        targets = F.interpolate(to_tensor(on_white(library.targets(index))), VIEW_SIZE, mode="bilinear").to(device)
+        rows["target"].append(torch.cat([autoencoder.encode(t[None]) for t in targets]).half().cpu())
+        inputs = input_views(library, index, rng).to(device)
+        rows["input"].append(torch.cat([autoencoder.posterior(x[None]).mode() for x in inputs]).half().cpu())
+        small = F.interpolate(inputs[:, :3], (CONTEXT_SIZE, CONTEXT_SIZE), mode="area")
+        rows["picture"].append(torch.from_numpy(to_picture(small).transpose(0, 3, 1, 2).copy()))
+        for name, maps in zip(KNOWN, known(inputs[:, :3]), strict=True):
+            rows[name].append(maps.half().cpu())
+        steps, elevations = zip(*(library.query_camera(index, v) for v in range(QUERY_VIEWS)), strict=True)
+        rows["elevation"].append(torch.deg2rad(torch.tensor(elevations)))
+        rows["azimuth_step"].append(torch.tensor(steps))
+    return {name: torch.stack(values) for name, values in rows.items()}
+
+
+def input_views(library: ObjectLibrary, index: int, rng: np.random.Generator) -> Tensor:
+    """(QUERY_VIEWS, 4, 256, 256): the free views of an object as the view model is given them, some partly vague."""
+    pictures = [library.query(index, view) for view in range(QUERY_VIEWS)]
+    return torch.stack([prepare(_partly_vague(picture, rng), INPUT_SIZE) for picture in pictures])
+
+
+def _partly_vague(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """BLURRED_SHARE of pictures (H, W, 4) lose the detail on one side of a line through the object."""
+    if rng.random() > BLURRED_SHARE:
+        return picture
+    y, x = np.nonzero(picture[..., 3] > 127)
+    if len(x) == 0:
+        return picture
+    through = rng.integers(len(x))
+    angle, blur = rng.uniform(0, 2 * np.pi), rng.uniform(3, 10)
+    row, column = np.mgrid[: len(picture), : picture.shape[1]]
+    beyond = (column - x[through]) * np.cos(angle) + (row - y[through]) * np.sin(angle) > 0
+    alpha = picture[..., 3:].astype(np.float32)
+    smooth = ndimage.gaussian_filter(np.concatenate([picture[..., :3] * alpha, alpha], -1), (blur, blur, 0))
+    colour = smooth[..., :3] / np.maximum(smooth[..., 3:], 1e-3)
+    vague = np.rint(np.concatenate([colour, smooth[..., 3:]], -1)).clip(0, 255).astype(np.uint8)
+    return np.where(beyond[..., None], vague, picture)

@@ -1,0 +1,111 @@
+"""The view model's trainings see what it sees when it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+pytest.importorskip("matplotlib", reason="training needs the `train` extra")
+
+from unocclude.data import library
+from unocclude.data.library import QUERY_VIEWS, ObjectLibrary, ObjectShards
+from unocclude.models.registry import BUNDLED
+from unocclude.models.syncdreamer import SyncDreamer
+from unocclude.models.weights import load_bundled
+from unocclude.training import guess, object_bank, views
+from unocclude.training.guess import GuessTask, seen_in
+from unocclude.training.object_bank import ELEVATION_ERROR, ObjectBank, input_views
+from unocclude.training.views import ViewsTask
+
+OBJECTS = 3
+
+
+@pytest.fixture(scope="module")
+def network() -> SyncDreamer:
+    return load_bundled(BUNDLED / "views.safetensors", SyncDreamer)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("objects")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "OBJECTS_PER_SHARD", OBJECTS)
+        save_file(ObjectShards(5)(0), folder / "objects_0000.safetensors")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (library, object_bank):
+        monkeypatch.setattr(module, "OBJECTS_PER_SHARD", OBJECTS)
+    for task in (guess, views):
+        monkeypatch.setattr(task, "VALIDATION", 1)
+
+
+def bank(objects: Path, latents: Path, network: SyncDreamer) -> ObjectBank:
+    assert network.guess is not None
+    return ObjectBank(objects, latents, network.autoencoder, network.guess.known)
+
+
+def test_stored_inputs_are_those_of_use(
+    objects: Path, tmp_path: Path, network: SyncDreamer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_bank, "BLURRED_SHARE", 0.0)
+    stored = seen_in(bank(objects, tmp_path, network).held_back(1))
+    picture = input_views(ObjectLibrary.in_folder(objects), OBJECTS - 1, np.random.default_rng(0))[:1]
+    with torch.inference_mode():
+        used = network.encode_input(picture, stored.elevation)
+        guessed = network.guess_views(stored)
+    assert used.guess is not None
+    assert (stored.latents - used.latents).abs().max() < 0.01, "half precision, and no more"
+    assert (guessed - used.guess).abs().max() < 0.05
+
+
+def test_a_mirrored_object_is_seen_mirrored_from_the_other_side(
+    objects: Path, tmp_path: Path, network: SyncDreamer
+) -> None:
+    rows = bank(objects, tmp_path, network)
+    which, query = torch.tensor([1]), torch.tensor([2])
+    plain, mirrored = (rows.examples(which, query, torch.tensor([flag]))["target"][0] for flag in (False, True))
+    assert torch.equal(mirrored[0], plain[0].flip(-1))
+    assert torch.equal(mirrored[3], plain[-3].flip(-1))
+
+
+def test_some_inputs_are_partly_vague(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = ObjectLibrary.in_folder(objects)
+    pictures = {}
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(object_bank, "BLURRED_SHARE", share)
+        pictures[share] = input_views(shown, 0, np.random.default_rng(0))
+    changed = (pictures[0.0] - pictures[1.0]).abs().amax(1) > 0.1
+    assert pictures[1.0].shape == (QUERY_VIEWS, 4, 256, 256)
+    assert (changed.flatten(1).float().mean(1) > 0.01).all()
+    assert (changed.flatten(1).float().mean(1) < 0.6).all()
+
+
+def test_training_is_told_estimated_elevations(objects: Path, tmp_path: Path, network: SyncDreamer) -> None:
+    rows, rng = bank(objects, tmp_path, network), np.random.default_rng(0)
+    true = rows.examples(*(torch.from_numpy(a.ravel()) for a in np.mgrid[:OBJECTS, :QUERY_VIEWS]), torch.zeros(12) > 0)
+    told = torch.cat([rows.draw(rng, OBJECTS, 50)["elevation"] for _ in range(4)])
+    apart = (told[:, None] - true["elevation"][None]).abs().amin(1).rad2deg()
+    assert 0 < apart.mean() < ELEVATION_ERROR
+
+
+@pytest.mark.parametrize("kind", [GuessTask, ViewsTask])
+def test_a_step_of_training(
+    kind: type[GuessTask | ViewsTask], objects: Path, tmp_path: Path, network: SyncDreamer
+) -> None:
+    assert network.guess is not None
+    task = kind(objects, tmp_path, network.autoencoder, network.guess, batch=2)
+    rng = np.random.default_rng(1)
+    task.module.train()
+    loss = task.loss(task.draw(rng), rng)
+    loss.backward()
+    assert torch.isfinite(loss)
+    frozen = network.guess.classifier if kind is GuessTask else network.guess
+    assert all(p.grad is None for p in frozen.parameters())
+    network.guess.requires_grad_(False).zero_grad()
