@@ -27,13 +27,14 @@ from unocclude.devices import pick_device
 from unocclude.models.converted import parameters_without_memory
 from unocclude.models.memory import Passes, inference, tier_for
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
-from unocclude.models.profiles import PIX2GESTALT, SYNCDREAMER, profile_named
+from unocclude.models.profiles import PIX2GESTALT, SYNCDREAMER
 from unocclude.models.segmenter import SINGLE, PromptableSegmenter, SegmenterConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.pipeline.complete import complete
 from unocclude.pipeline.report import peak_ram_mb
 from unocclude.pipeline.types import Completion, Crop
 from unocclude.pipeline.views import generate_views
+from unocclude.profiles import profile_named
 
 Network = TypeVar("Network", bound=nn.Module)
 SAMPLES = 4

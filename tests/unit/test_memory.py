@@ -7,12 +7,12 @@ import pytest
 import torch
 from unocclude.models.memory import TIERS, OutOfMemoryError, Passes, inference, tier_for
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
-from unocclude.models.profiles import PROFILES
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.pipeline.complete import complete
 from unocclude.pipeline.crop import Crop
 from unocclude.pipeline.types import Completion
 from unocclude.pipeline.views import generate_views
+from unocclude.profiles import PROFILES
 
 
 def fits(most: int) -> tuple[list[int], object]:

@@ -1,4 +1,4 @@
-"""Profiles: the same network classes with the bundled weights or with the official ones."""
+"""The networks of a profile: the same classes with the bundled weights or with the official ones."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
 
-from unocclude.errors import InputError
 from unocclude.models.checkpoints import load_clip, load_pix2gestalt, load_syncdreamer
 from unocclude.models.clip import Clip, ClipConfig, Tokenizer
 from unocclude.models.converted import OfficialNetwork, load_official
@@ -24,7 +23,7 @@ from unocclude.models.registry import BUNDLED
 from unocclude.models.segmenter import PromptableSegmenter, official_segmenter
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.models.weights import load_bundled
-from unocclude.protocol import SamplerName
+from unocclude.profiles import profile_named
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -49,36 +48,6 @@ class Weights:
 
     load: Callable[[], nn.Module]
     digest: Callable[[], str]
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How a profile samples unless told otherwise."""
-
-    completion_steps: int
-    completion_guidance: float
-    view_steps: int
-    view_guidance: float
-
-    def steps(self, stage: Literal["complete", "views"], sampler: SamplerName) -> int:
-        """The reference samplers take as many as their authors' programs, whatever the profile."""
-        if sampler == "reference":
-            return REFERENCE_STEPS[stage]
-        return self.completion_steps if stage == "complete" else self.view_steps
-
-
-REFERENCE_STEPS = {"complete": 200, "views": 50}
-PROFILES = {
-    "bundled": Profile(completion_steps=4, completion_guidance=1.0, view_steps=1, view_guidance=1.0),
-    "official": Profile(completion_steps=30, completion_guidance=2.0, view_steps=30, view_guidance=2.0),
-}
-
-
-def profile_named(name: str) -> Profile:
-    """Raises InputError for an unknown one."""
-    if name not in PROFILES:
-        raise InputError(f"There is no profile “{name}”.", f"Choose one of: {', '.join(PROFILES)}.")
-    return PROFILES[name]
 
 
 class Models:

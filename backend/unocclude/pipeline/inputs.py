@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from unocclude.errors import InputError
-from unocclude.models.profiles import profile_named
 from unocclude.pipeline.types import Image, Mask
+from unocclude.profiles import profile_named
 from unocclude.protocol import JobSpec, Prompt
 
 LARGEST_PIXELS = 100_000_000
 SMALLEST_SIDE = 16
 SMALLEST_COMPLETION, LARGEST_COMPLETION = 64, 2048
+UPLOADED_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""What is decoded of what comes over the wire. Some others that the library knows start programs."""
 
 
 def read_image(path: Path) -> Image:
@@ -57,6 +60,26 @@ def as_image(picture: PilImage.Image) -> Image:
         return np.asarray(picture.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"The image is damaged ({error}).", "Open it in an image editor and save it again.") from error
+
+
+def open_upload(file: bytes, what: str) -> PilImage.Image:
+    """Decode a file. `what` names it in the message of the InputError where it is no picture that can be read."""
+    try:
+        picture = PilImage.open(io.BytesIO(file), formats=UPLOADED_FORMATS)
+        if picture.width * picture.height > LARGEST_PIXELS:  # as its header says, before any pixel is decoded
+            raise InputError(f"The {what} has {picture.width} x {picture.height} pixels.", "Scale it down.")
+        picture.load()
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"The {what} is not a picture that can be read.", "Use PNG, JPEG or another common format."
+        ) from error
+    except PilImage.DecompressionBombError as error:
+        raise InputError(f"The {what} has too many pixels.", "Scale it down.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"The {what} is damaged ({error}).", "Open it in an image editor and save it again."
+        ) from error
+    return picture
 
 
 def _opened(path: Path) -> PilImage.Image:

@@ -10,12 +10,12 @@ import numpy as np
 
 from unocclude.devices import pick_device
 from unocclude.models.profiles import Models
-from unocclude.pipeline.inputs import as_image
+from unocclude.pipeline.inputs import as_image, open_upload
 from unocclude.pipeline.reconstruct import reconstruct
 from unocclude.pipeline.types import Progress
 from unocclude.protocol import JobSpec
 from unocclude.server.commands import WEIGHTS
-from unocclude.server.uploads import Uploads, open_upload
+from unocclude.server.uploads import Uploads
 
 
 def run_job(spec: JobSpec, uploads: Uploads, folder: Path, kept: Path, progress: Progress) -> None:

@@ -10,12 +10,11 @@ import torch
 
 from unocclude.devices import pick_device
 from unocclude.models.profiles import Models
-from unocclude.pipeline.inputs import as_image, check_prompt
+from unocclude.pipeline.inputs import as_image, check_prompt, open_upload
 from unocclude.pipeline.segment import Segmenter
 from unocclude.pipeline.types import Mask, Prompt
 from unocclude.server.commands import WEIGHTS
 from unocclude.server.segmenter import Ask
-from unocclude.server.uploads import open_upload
 
 
 def embed(file: bytes, profile: str) -> Ask:
