@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("embreex", reason="rendering needs the `train` extra")
 
 from unocclude import cameras
-from unocclude.data import library, pairs
+from unocclude.data import library, pairs, scenes
 from unocclude.data.backgrounds import Backgrounds
 from unocclude.data.families import FAMILIES
 from unocclude.data.library import ObjectLibrary, render_object, write_library
@@ -86,14 +86,22 @@ def test_pairs_are_the_same_from_any_process(shards: Path, monkeypatch: pytest.M
 
 def test_scenes_hide_what_was_asked_for(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "OBJECTS_PER_SHARD", 4)
-    scenes = SceneMaker(ObjectLibrary.in_folder(shards), Backgrounds([]))
+    maker = SceneMaker(ObjectLibrary.in_folder(shards), Backgrounds([]))
     for seed in range(4):
-        scene = scenes.draw(np.random.default_rng(seed))
+        scene = maker.draw(np.random.default_rng(seed))
         hidden = 1 - scene.visible.sum() / scene.amodal.sum()
         assert 0.2 <= hidden <= 0.7
         assert not (scene.visible & scene.occluder).any()
         assert not (scene.visible & ~scene.amodal).any()
-    pair, again = draw_pair(scenes, 1, 0), draw_pair(scenes, 1, 0)
+    pair, again = draw_pair(maker, 1, 0), draw_pair(maker, 1, 0)
     assert np.array_equal(pair.image, again.image)
     assert pair.whole.shape == (256, 256, 4)
     assert set(np.unique(pair.visible)) == {0, 255}
+
+
+def test_a_print_leaves_the_light_on_an_object() -> None:
+    colours = np.full((2, 2, 3), 200, np.uint8)
+    colours[:, 1] = 50
+    printed = scenes._printed(colours, np.full((2, 2, 3), (0, 255, 255), np.uint8), np.random.default_rng(0))
+    assert (printed[..., 1] > printed[..., 0]).all(), "the photograph's colour"
+    assert printed[0, 0, 1] > 3 * printed[0, 1, 1], "in the shadow as dark as before"

@@ -28,12 +28,17 @@ class Backgrounds:
                     self._photographs.append(picture)
         self._share = photograph_share if self._photographs else 0.0
 
+    @property
+    def has_photographs(self) -> bool:
+        return bool(self._photographs)
+
     def draw(self, rng: np.random.Generator, size: int) -> Picture:
         if rng.random() < self._share:
-            return self._crop(rng, size)
+            return self.photograph(rng, size)
         return _PROCEDURAL[rng.integers(len(_PROCEDURAL))](rng, size)
 
-    def _crop(self, rng: np.random.Generator, size: int) -> Picture:
+    def photograph(self, rng: np.random.Generator, size: int) -> Picture:
+        """A square piece of one of them, which must be there."""
         picture = self._photographs[rng.integers(len(self._photographs))]
         side = int(min(picture.size) * rng.uniform(0.2, 1.0) ** 0.7)
         x = int(rng.integers(0, picture.width - side + 1))

@@ -18,6 +18,9 @@ from unocclude.data.occluders import random_outline
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
+PRINTED_SHARE = 0.25
+"""Of the objects, where there are photographs: real things carry pictures, of more kinds than a program draws."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -73,6 +76,8 @@ class SceneMaker:
             picture = picture[:, ::-1]
         colours = picture[..., :3][..., rng.permutation(3)] if rng.random() < 0.5 else picture[..., :3]
         gamma, gain = rng.uniform(0.7, 1.3), rng.uniform(0.75, 1.25)
+        if self._backgrounds.has_photographs and rng.random() < PRINTED_SHARE:
+            colours = _printed(colours, self._backgrounds.photograph(rng, len(colours)), rng)
         bright = 255 * gain * (colours / 255.0) ** gamma
         return np.concatenate([np.clip(bright, 0, 255).astype(np.uint8), picture[..., 3:]], -1)
 
@@ -130,6 +135,14 @@ def over(image: Picture, layer: Picture) -> Picture:
     """(S, S, 3) with an RGBA layer on top."""
     alpha = layer[..., 3:].astype(np.float32) / 255
     return np.round(image * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
+
+
+def _printed(colours: Picture, print_: Picture, rng: np.random.Generator) -> Picture:
+    """An object's colours (h, h, 3) with a photograph's on them, lit as its own are: its form stays to be seen."""
+    brightness = colours.max(axis=2, keepdims=True).astype(np.float32)
+    light = brightness / max(brightness.max(), 1)
+    opacity = rng.uniform(0.4, 1.0)
+    return ((1 - opacity) * colours + opacity * print_ * light).astype(np.uint8)
 
 
 def _with_shadow(image: Picture, alpha: Picture, rng: np.random.Generator) -> Picture:
