@@ -182,6 +182,24 @@ def test_mask_has_the_images_own_size_and_only_the_clicked_parts(
     np.testing.assert_array_equal(boxed, both)
 
 
+def test_an_object_in_two_pieces_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plank before it splits the disc; both sides belong to it, unless the artist says no."""
+    torch.manual_seed(0)
+    segmenter = Segmenter(PromptableSegmenter(replace(SMALL, colour_cut=True)))
+    plank: Mask = (COLUMNS > 95) & (COLUMNS < 125)
+    image = np.where(plank[..., None], (220, 200, 60), np.where(DISC[..., None], (200, 40, 30), (60, 80, 140)))
+    cell = 300 / 32
+    drawn = np.zeros((32, 32), bool)
+    drawn[:21] = (DISC & ~plank)[(np.arange(21) * cell + cell / 2).astype(int)][
+        :, (np.arange(32) * cell + 4).astype(int)
+    ]
+    drawing(monkeypatch, segmenter, drawn)
+    embedded = segmenter.embed(image.astype(np.uint8))
+    left, right = (COLUMNS <= 95) & DISC, (COLUMNS >= 125) & DISC
+    assert overlap(embedded.mask(Prompt(points=((75, 110),))), left | right) > 0.8
+    assert overlap(embedded.mask(Prompt(points=((75, 110),), negatives=((145, 110),))), left) > 0.8
+
+
 def test_finding_nothing_is_said(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, picture: Image) -> None:
     drawing(monkeypatch, segmenter, np.zeros((32, 32), bool))
     with pytest.raises(InputError, match="draw a box") as caught:
