@@ -15,7 +15,8 @@ from unocclude.models.registry import BUNDLED
 from unocclude.models.relative_attention import RelativeAttention
 from unocclude.models.segmenter import EncodedImages, PromptableSegmenter, SegmenterConfig, official_segmenter
 from unocclude.models.weights import load_bundled
-from unocclude.pipeline.segment import Segmenter
+from unocclude.pipeline.look import look
+from unocclude.pipeline.segment import CONTEXT, Segmenter
 from unocclude.pipeline.types import Image, Mask
 from unocclude.protocol import Prompt
 from unocclude.training.scene_stock import SceneStock
@@ -70,7 +71,7 @@ def test_answers_are_those_of_the_published_predictor(segmenter: Segmenter, pict
     predictor = SamPredictor(segmenter.model)
     predictor.set_image(picture)
     wanted, ratings, _ = predictor.predict(np.array([[100.0, 110.0]]), np.array([1]), return_logits=True)
-    embedded = segmenter.embed(picture)
+    embedded = look(segmenter.model, picture)
     torch.testing.assert_close(embedded.encoded.features, predictor.features)
     scale = 64 / 300
     masks, ours = segmenter.model.decode(
@@ -150,7 +151,7 @@ def test_halves_see_nearly_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     products = [w for name, w in model.named_parameters() if ".blocks." in name and w.ndim > 1]
     assert {weight.dtype for weight in products} == {torch.float16}
     assert {weight.dtype for weight in model.mask_decoder.parameters()} == {torch.float32}
-    half, single = Segmenter(model).embed(picture), Segmenter(read(path)).embed(picture)
+    half, single = look(model.eval(), picture), look(read(path).eval(), picture)
     found, wanted = half.encoded.features, single.encoded.features
     assert found.dtype == torch.float32
     assert (found - wanted).abs().max() < 0.02 * wanted.abs().max()
@@ -198,6 +199,38 @@ def test_an_object_in_two_pieces_is_one(monkeypatch: pytest.MonkeyPatch) -> None
     left, right = (COLUMNS <= 95) & DISC, (COLUMNS >= 125) & DISC
     assert overlap(embedded.mask(Prompt(points=((75, 110),))), left | right) > 0.8
     assert overlap(embedded.mask(Prompt(points=((75, 110),), negatives=((145, 110),))), left) > 0.8
+
+
+def test_small_objects_are_looked_at_again_from_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A square of 40 pixels in a photograph of 1600: 64 pixels of the encoder for the window around it."""
+    torch.manual_seed(0)
+    segmenter = Segmenter(PromptableSegmenter(replace(SMALL, second_look=True)))
+    photograph = np.full((1200, 1600, 3), 90, np.uint8)
+    photograph[700:740, 1000:1040] = (200, 40, 30)
+    looks: list[tuple[EncodedImages, torch.Tensor]] = []
+    encode = segmenter.model.encode
+
+    def watched(images: torch.Tensor) -> EncodedImages:
+        looks.append((encode(images), images[0, :1]))
+        return looks[-1][0]
+
+    def red(encoded: EncodedImages, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
+        (channel,) = (channel for look, channel in looks if look is encoded)
+        cells = torch.nn.functional.avg_pool2d(channel[None], 2, ceil_mode=True)
+        logits = torch.full((1, 4, 32, 32), -5.0)
+        logits[..., : cells.shape[2], :] = cells - 110
+        return logits, torch.zeros(1, 4)
+
+    monkeypatch.setattr(segmenter.model, "encode", watched)
+    monkeypatch.setattr(segmenter.model, "decode", red)
+    embedded = segmenter.embed(photograph)
+    wanted = (photograph == (200, 40, 30)).all(axis=2)
+    mask = embedded.mask(Prompt(points=((1020, 720),)))
+    assert overlap(mask, wanted) > 0.9
+    assert len(looks) == 2
+    assert (looks[1][1] > 150).float().mean() > 0.3 / CONTEXT**2, "the window is not much larger than the object"
+    assert overlap(embedded.mask(Prompt(points=((1030, 725),), negatives=((3, 3),))), wanted) > 0.9
+    assert len(looks) == 2, "that window had been looked at"
 
 
 def test_finding_nothing_is_said(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, picture: Image) -> None:

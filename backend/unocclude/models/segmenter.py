@@ -42,6 +42,7 @@ class SegmenterConfig:
     classifier of ImageNet whose feature maps become the tokens; without one a linear projection does, as in SAM.
     `sketched_prompts`: clicks and boxes are also drawn into SAM's mask input, as a first guess of the mask.
     `colour_cut`: the network's masks are rough and get drawn to the edges of the colours, see pipeline/colour_cut.py.
+    `second_look`: objects that are small in the image are looked at again from near, see pipeline/segment.py.
     """
 
     image_size: int
@@ -56,6 +57,7 @@ class SegmenterConfig:
     features: str = ""
     sketched_prompts: bool = False
     colour_cut: bool = False
+    second_look: bool = False
 
     @property
     def embedding_size(self) -> int:
@@ -83,6 +85,7 @@ class SegmenterConfig:
             features="tf_efficientnet_lite0",
             sketched_prompts=True,
             colour_cut=True,
+            second_look=True,
         )
 
     @classmethod

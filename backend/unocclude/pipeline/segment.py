@@ -1,32 +1,32 @@
 """From a prompt to the mask of what is seen of the object.
 
-An image is encoded once; each prompt after that costs only the decoder.
+An image is encoded once; each prompt after that costs only the decoder. Networks that see little of a large image look
+again, at the part where they found the object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image as PILImage
-from scipy import ndimage
-from scipy.special import expit
 from torch import Tensor
 
 from unocclude.errors import InputError
-from unocclude.models.memory import inference
-from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, EncodedImages, PromptableSegmenter
-from unocclude.pipeline.colour_cut import CLICK_RADIUS, cut_by_colour
+from unocclude.models.segmenter import PromptableSegmenter
+from unocclude.pipeline.look import Look, look
 from unocclude.pipeline.types import Image, Mask, Prompt
 
-SPECK_SHARE = 0.1
-"""Of the largest part; parts smaller than this are no parts of the object."""
-SURE_PART = 0.6
-"""Mean likelihood of a part that belongs to the object though it was not clicked, beyond an occluder that splits it.
-Chosen on procedural scenes."""
+CONTEXT = 1.25
+"""Side of a second look's window, at least, by the object's. Chosen on procedural scenes."""
+NEAR_ENOUGH = 0.9
+"""Of the image's longer side: a window larger than this would show nothing new."""
+SMALLEST_WINDOW = 64
+"""Pixels a side; smaller ones have no more to show."""
+
+Window = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the image."""
 
 
 def segment(image: Image, prompt: Prompt, model: PromptableSegmenter, device: torch.device) -> Mask:
@@ -42,29 +42,18 @@ class Segmenter:
 
     def embed(self, image: Image) -> EmbeddedImage:
         """The image as the decoder needs it. Keep it as long as prompts for this image may come."""
-        height, width = image.shape[:2]
-        scale = self.model.config.image_size / max(height, width)
-        input_size = int(height * scale + 0.5), int(width * scale + 0.5)
-        resampling = PILImage.Resampling.BILINEAR
-        scaled = np.array(PILImage.fromarray(image[..., :3]).resize(input_size[::-1], resampling))
-        pixels = torch.from_numpy(scaled).permute(2, 0, 1)[None].to(self.model.device, torch.float32)
-        with inference(self.model):
-            return EmbeddedImage(self.model, self.model.encode(pixels), scaled, (height, width))
+        return EmbeddedImage(self.model, image[..., :3])
 
 
-@dataclass(frozen=True)
 class EmbeddedImage:
-    """An encoded image, the `scaled` picture that the encoder saw, and the (height, width) of the image as given."""
+    """An image that was looked at, ready for prompts."""
 
-    model: PromptableSegmenter
-    encoded: EncodedImages
-    scaled: Image
-    image_size: tuple[int, int]
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) at the encoder."""
-        return self.scaled.shape[0], self.scaled.shape[1]
+    def __init__(self, model: PromptableSegmenter, image: Image) -> None:
+        self.image_size = image.shape[0], image.shape[1]
+        self._model = model
+        self._image = image
+        self._whole = look(model, image)
+        self._closer = lru_cache(maxsize=2)(self._look_closer)  # further clicks on the same object need no new one
 
     def mask(self, prompt: Prompt) -> Mask:
         """(H, W) of the visible part. Raises InputError where the prompt finds nothing."""
@@ -73,84 +62,62 @@ class EmbeddedImage:
     @torch.inference_mode()
     def rated_mask(self, prompt: Prompt) -> tuple[Mask, float]:
         """As `mask`, with the IoU that the network expects of it, about 0 to 1."""
-        clicks = prompt.points + prompt.negatives
-        points = labels = boxes = None
-        if clicks:
-            points = self._scaled(clicks)[None]
-            kinds = [POSITIVE_LABEL] * len(prompt.points) + [NEGATIVE_LABEL] * len(prompt.negatives)
-            labels = torch.tensor([kinds], device=points.device)
-        if prompt.box is not None:
-            boxes = self._scaled([prompt.box[:2], prompt.box[2:]]).reshape(1, 4)
-        masks, ratings = self.model.decode(self.encoded, points, labels, boxes)
-        # A single click is ambiguous: the model answers with several masks and rates them.
-        ambiguous = len(clicks) == 1 and prompt.box is None
-        best = int(ratings[0].argmax()) if ambiguous else 0
-        drawn = masks[0, best]
-        if self.model.config.colour_cut:
-            mask = self._cut(drawn, prompt)
-        else:
-            mask = self._enlarged(self._tidied(drawn, prompt), self.image_size) > 0
+        logits, rating = self._whole.answer(prompt)
+        window = self._window(logits, prompt) if self._model.config.second_look else None
+        if window is not None:
+            left, top, right, bottom = window
+            closer, own_prompt = self._closer(window), _within(prompt, window)
+            own_logits, own_rating = closer.answer(own_prompt)
+            own = closer.mask(own_logits, own_prompt)
+            if own.any():
+                mask = np.zeros(self.image_size, bool)
+                mask[top:bottom, left:right] = own
+                return mask, own_rating
+        mask = self._whole.mask(logits, prompt)
         if not mask.any():
             raise InputError(
                 "No object was found there.",
                 "Click nearer to the middle of the object, add a click, or draw a box around it.",
             )
-        return mask, float(ratings[0, best])
+        return mask, rating
 
-    def _enlarged(self, logits: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
-        """Logits (mask_size, mask_size) at (height, width) `size`, without the padding."""
-        full = self.model.postprocess_masks(logits[None, None], self.input_size, size)
-        return np.asarray(full[0, 0].float().cpu().numpy() - self.model.mask_threshold)
+    def _look_closer(self, window: Window) -> Look:
+        left, top, right, bottom = window
+        return look(self._model, self._image[top:bottom, left:right])
 
-    def _cut(self, logits: Tensor, prompt: Prompt) -> Mask:
-        """(H, W): the logits' mask drawn to the edges of the colours."""
-        likelihood = expit(self._enlarged(logits, self.input_size))
-        positives, negatives = (self._scaled(p).cpu().numpy() for p in (prompt.points, prompt.negatives))
-        box = None if prompt.box is None else self._scaled([prompt.box[:2], prompt.box[2:]]).flatten().cpu().numpy()
-        cut = cut_by_colour(self.scaled, likelihood, positives, negatives, box)
-        if cut.any():
-            scale = max(cut.shape) / max(self.input_size)
-            opinion = PILImage.fromarray(likelihood).resize(cut.shape[::-1], PILImage.Resampling.BOX)
-            sure = _sure_parts(cut, np.asarray(opinion), negatives * scale)
-            cut &= _parts_at(cut, positives * scale) | sure
-        enlarged = PILImage.fromarray(cut.astype(np.float32)).resize(self.image_size[::-1], PILImage.Resampling.BICUBIC)
-        return np.asarray(enlarged) > 0.5
+    def _window(self, logits: Tensor, prompt: Prompt) -> Window | None:
+        """Where to look again. None where nothing was found, or the object is large enough as it is.
 
-    def _tidied(self, logits: Tensor, prompt: Prompt) -> Tensor:
-        """The logits (mask_size, mask_size), negative in the parts that were not asked for."""
-        drawn = (logits > self.model.mask_threshold).cpu().numpy()
-        if not drawn.any():
-            return logits
-        cell = self.model.config.image_size / self.model.config.mask_size
-        kept = _parts_at(drawn, self._scaled(prompt.points).cpu().numpy() / cell)
-        return logits.masked_fill(torch.from_numpy(drawn & ~kept).to(logits.device), float(logits.min()))
-
-    def _scaled(self, places: Sequence[tuple[float, float]]) -> Tensor:
-        """(N, 2) pixels of the image as the encoder saw it."""
-        scale = [seen / given for seen, given in zip(self.input_size, self.image_size, strict=True)][::-1]
-        scaled = torch.tensor(places, dtype=torch.float32).reshape(-1, 2) * torch.tensor(scale)
-        return scaled.to(self.model.device)
+        Its size and place go by steps, so that a little more or less of the object means the same window.
+        """
+        bounds = self._whole.bounds(logits, prompt)
+        if bounds is None:
+            return None
+        low, high = bounds
+        steps = math.ceil(2 * math.log2(max(CONTEXT * float((high - low).max()) / SMALLEST_WINDOW, 1)))
+        side = SMALLEST_WINDOW * 2 ** (steps / 2)
+        if side > NEAR_ENOUGH * max(self.image_size):
+            return None
+        step = side / 4
+        size = np.array(self.image_size[::-1])
+        start = np.clip(np.round(((low + high) / 2 - side / 2) / step) * step, 0, np.maximum(size - side, 0)).astype(
+            int
+        )
+        end = np.minimum(start + round(side), size)
+        return int(start[0]), int(start[1]), int(end[0]), int(end[1])
 
 
-def _parts_at(mask: Mask, places: NDArray[np.floating]) -> Mask:
-    """The connected parts nearest to the places (N, 2); without places, all that are no specks."""
-    parts, _ = ndimage.label(mask, np.ones((3, 3)))
-    if len(places):
-        rows, columns = np.nonzero(mask)
-        nearest = [np.argmin((columns - x) ** 2 + (rows - y) ** 2) for x, y in places]
-        return np.isin(parts, parts[rows[nearest], columns[nearest]])
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.isin(parts, np.flatnonzero(sizes >= SPECK_SHARE * sizes.max()))
+def _within(prompt: Prompt, window: Window) -> Prompt:
+    """The prompt in pixels of the window. Negative clicks outside say nothing about what is in it."""
+    left, top, right, bottom = window
 
+    def moved(x: float, y: float) -> tuple[float, float]:
+        return x - left, y - top
 
-def _sure_parts(mask: Mask, likelihood: NDArray[np.floating], negatives: NDArray[np.floating]) -> Mask:
-    """The connected parts that are no specks, that the network believes in, and that no negative click (N, 2) is on."""
-    parts, count = ndimage.label(mask, np.ones((3, 3)))
-    sizes = np.bincount(parts.ravel())[1:]
-    believed = ndimage.mean(likelihood, parts, np.arange(1, count + 1)) > SURE_PART
-    kept = 1 + np.flatnonzero(believed & (sizes >= SPECK_SHARE * sizes.max()))
-    rows, columns = np.indices(mask.shape)
-    for x, y in negatives:  # the cut has a hole there, so the parts around it
-        kept = np.setdiff1d(kept, parts[np.hypot(columns - x, rows - y) < CLICK_RADIUS + 2])
-    return np.isin(parts, kept)
+    negatives = [(x, y) for x, y in prompt.negatives if left <= x < right and top <= y < bottom]
+    box = prompt.box
+    return Prompt(
+        tuple(moved(*point) for point in prompt.points),
+        tuple(moved(*point) for point in negatives),
+        None if box is None else (*moved(*box[:2]), *moved(*box[2:])),
+    )
