@@ -82,7 +82,7 @@ def compare_averages(
 ) -> None:
     averaged = Averaged(trained.unet, decay=0.9999)
     weights = {name: tensor.clone() for name, tensor in before.unet.state_dict().items()}
-    averaged.load({"updates": meta["ema_num_updates_after"] - 1, "weights": weights})
+    averaged.load({"updates": meta["ema_num_updates_after"] - 1, "weights": weights}, trained.unet)
     averaged.update(trained.unet)
     expected = {key.removeprefix("ema_after/"): t for key, t in stored.items() if key.startswith("ema_after/")}
     sources = checkpoints.unet_sources(trained.unet, trained.config.unet, "model.diffusion_model.")
