@@ -79,8 +79,7 @@ class Look:
             return None
         rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
         cell = self.model.config.image_size / self.model.config.mask_size
-        scale = np.array([given / seen for seen, given in zip(self.input_size, self.image_size, strict=True)][::-1])
-        corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]) * cell * scale
+        corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]) * cell / self._scale
         pointed = [*prompt.points] + ([] if prompt.box is None else [prompt.box[:2], prompt.box[2:]])
         corners = np.concatenate([corners, np.reshape(pointed, (-1, 2))])
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
@@ -115,9 +114,14 @@ class Look:
 
     def _scaled(self, places: Sequence[tuple[float, float]]) -> Tensor:
         """(N, 2) pixels of the picture as the encoder saw it."""
-        scale = [seen / given for seen, given in zip(self.input_size, self.image_size, strict=True)][::-1]
-        scaled = torch.tensor(places, dtype=torch.float32).reshape(-1, 2) * torch.tensor(scale)
+        scaled = torch.tensor(places, dtype=torch.float32).reshape(-1, 2) * torch.tensor(self._scale)
         return scaled.to(self.model.device)
+
+    @property
+    def _scale(self) -> tuple[float, float]:
+        """Horizontally and vertically: pixels that the encoder saw, by pixels as given."""
+        (seen_height, seen_width), (height, width) = self.input_size, self.image_size
+        return seen_width / width, seen_height / height
 
 
 def _parts_at(mask: Mask, places: NDArray[np.floating]) -> Mask:

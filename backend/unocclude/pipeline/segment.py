@@ -100,9 +100,8 @@ class EmbeddedImage:
             return None
         step = side / 4
         size = np.array(self.image_size[::-1])
-        start = np.clip(np.round(((low + high) / 2 - side / 2) / step) * step, 0, np.maximum(size - side, 0)).astype(
-            int
-        )
+        corner = np.round(((low + high) / 2 - side / 2) / step) * step
+        start = np.clip(corner, 0, np.maximum(size - side, 0)).astype(int)
         end = np.minimum(start + round(side), size)
         return int(start[0]), int(start[1]), int(end[0]), int(end[1])
 
