@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from scipy import ndimage
 
-from unocclude.data.scenes import Mask, SceneMaker, SceneSource
+from unocclude.data.clicks import click_inside
+from unocclude.data.scenes import Mask, Scene, SceneMaker, SceneSource
 from unocclude.data.shards import Arrays, write_shards
 from unocclude.errors import InputError
-from unocclude.pipeline.crop import crop_around, cut, cut_mask
+from unocclude.models.profiles import Models
+from unocclude.pipeline.crop import crop_around, cut, cut_mask, inside
 from unocclude.pipeline.resampling import by_area
-from unocclude.pipeline.types import Crop
+from unocclude.pipeline.segment import Segmenter
+from unocclude.pipeline.types import Crop, Prompt
 
 PAIRS_PER_SHARD = 250
 SIZE = 256
+CLICKED_SHARE = 0.4
+"""Of the pairs, whose visible mask is what the bundled segmenter makes of a click."""
+ROUGH_SHARE = 0.25
+"""Of the pairs, whose visible mask is drawn roughly."""
+REFRAMED_SHARE = 0.3
+"""Of the pairs, framed as the completion's second attempt is, around what the first imagined."""
+MEANT, FOUND = 0.7, 0.15
+"""A click's mask counts where at least this share of it is the object's, and of what shows of the object is in it."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +44,44 @@ class Pair:
     whole: NDArray[np.uint8]
 
 
-def draw_pair(scenes: SceneMaker, seed: int, index: int) -> Pair:
-    """Number `index` of the endless sequence of `seed`. Crops vary a little, and masks err as segmenters do."""
+def draw_pair(scenes: SceneMaker, segmenter: Segmenter, seed: int, index: int) -> Pair:
+    """Number `index` of the endless sequence of `seed`. Crops vary a little; masks are right, rough or from a click."""
     rng = np.random.default_rng([seed, index])
     scene = scenes.draw(rng, hidden=(0.05, 0.8))
-    exact = crop_around(scene.visible, margin=rng.uniform(0.55, 0.85), size=SIZE)
-    shift = rng.normal(0, 0.03 * exact.side, 2).astype(int)
-    crop = Crop(exact.left + int(shift[0]), exact.top + int(shift[1]), exact.side, SIZE)
-    visible = _as_segmented(scene.visible, rng) if rng.random() < 0.5 else scene.visible
+    visible = scene.visible
+    kind = rng.random()
+    if kind < CLICKED_SHARE:
+        visible = _clicked(scene, segmenter, rng)
+    elif kind < CLICKED_SHARE + ROUGH_SHARE:
+        visible = _rough(visible, rng)
+    crop = _shifted(crop_around(visible, margin=rng.uniform(0.55, 0.85), size=SIZE), rng)
+    if rng.random() < REFRAMED_SHARE:
+        imagined = scene.amodal & inside(crop, visible.shape)
+        crop = _shifted(crop_around(visible | imagined, margin=rng.uniform(0.35, 0.7), size=SIZE), rng)
     return Pair(cut(scene.image, crop), 255 * cut_mask(visible, crop).astype(np.uint8), _cut_layer(scene.whole, crop))
 
 
-def _as_segmented(mask: Mask, rng: np.random.Generator) -> Mask:
+def _clicked(scene: Scene, segmenter: Segmenter, rng: np.random.Generator) -> Mask:
+    """What the segmenter finds with one click: pieces may be missing, and something else may be in it.
+
+    The true mask where it finds nothing, or mostly something else: nobody would go on with that.
+    """
+    point = click_inside(rng, scene.visible, cell=1, central=rng.random() < 0.5)
+    try:
+        found = segmenter.embed(scene.image).mask(Prompt(points=(point,)))
+    except InputError:
+        return scene.visible
+    right = (found & scene.visible).sum()
+    meant = right > MEANT * found.sum() and right > FOUND * scene.visible.sum()
+    return found if meant else scene.visible
+
+
+def _shifted(crop: Crop, rng: np.random.Generator) -> Crop:
+    left, top = rng.normal(0, 0.03 * crop.side, 2).astype(int)
+    return Crop(crop.left + int(left), crop.top + int(top), crop.side, SIZE)
+
+
+def _rough(mask: Mask, rng: np.random.Generator) -> Mask:
     """Grown or shrunk, with bites and crumbs of a few pixels; never empty."""
     reach = int(rng.integers(-3, 4))
     moved = mask
@@ -73,8 +112,15 @@ class PairShards:
 
     def __call__(self, shard: int) -> Arrays:
         maker, first = self.scenes.maker(), shard * PAIRS_PER_SHARD
-        pairs = [draw_pair(maker, self.seed, first + k) for k in range(PAIRS_PER_SHARD)]
+        pairs = [draw_pair(maker, _segmenter(), self.seed, first + k) for k in range(PAIRS_PER_SHARD)]
         return {f.name: np.stack([getattr(p, f.name) for p in pairs]) for f in fields(Pair)}
+
+
+@cache
+def _segmenter() -> Segmenter:
+    """Made once in each process."""
+    torch.set_num_threads(1)  # the processes share the cores already; and after a fork, more would wait for ever
+    return Segmenter(Models("bundled", torch.device("cpu")).segmenter())
 
 
 def write_pairs(folder: Path, scenes: SceneSource, count: int, seed: int, workers: int) -> Iterator[Path]:

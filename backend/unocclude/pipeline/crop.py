@@ -46,6 +46,13 @@ def uncut(picture: Image, crop: Crop, shape: tuple[int, int]) -> Image:
     return canvas
 
 
+def inside(crop: Crop, shape: tuple[int, int]) -> Mask:
+    """(height, width) of the image: what of it lies in the square."""
+    mask = np.zeros(shape, bool)
+    mask[_overlap(crop, shape)[1]] = True
+    return mask
+
+
 def _overlap(crop: Crop, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """(the crop's own rows and columns, the image's) where the square and the image overlap."""
     y0, y1 = max(crop.top, 0), min(crop.top + crop.side, shape[0])

@@ -14,12 +14,12 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unocclude.data.clicks import click_inside, corrective_click, loose_box
 from unocclude.data.scenes import SceneSource
 from unocclude.models.registry import BUNDLED
 from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, PromptableSegmenter, SegmenterConfig
 from unocclude.models.weights import load_bundled, save_bundled
 from unocclude.pipeline.types import Image as Picture
-from unocclude.training.clicks import click_inside, corrective_click, loose_box
 from unocclude.training.loop import Tensors
 from unocclude.training.scene_stock import CELL, SceneStock, draw_stock
 
