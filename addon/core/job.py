@@ -113,7 +113,8 @@ class Job:
 
     @property
     def source(self) -> Source:
-        return Source(self.id, self.spec, self.picture)
+        crop = None if self.imagined is None else self.imagined.crop
+        return Source(self.id, replace(self.spec, crop=crop), self.picture)
 
     def completion(self, number: int | None = None) -> Path:
         """The file of this completion, by default of the one that went on. Raises ValueError before there is one."""
@@ -164,7 +165,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a completion comes from that is to go on: the job that imagined it, that job's spec, and the photograph."""
+    """Where a completion comes from that is to go on: the job that imagined it, that job's spec, with the crop in
+    which the completion lies, and the photograph.
+    """
 
     job: str
     spec: JobSpec

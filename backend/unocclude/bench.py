@@ -30,7 +30,7 @@ from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.profiles import PIX2GESTALT, SYNCDREAMER
 from unocclude.models.segmenter import SINGLE, PromptableSegmenter, SegmenterConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
-from unocclude.pipeline.complete import complete
+from unocclude.pipeline.completion_samples import sample_completions
 from unocclude.pipeline.report import peak_ram_mb
 from unocclude.pipeline.types import Completion, Crop
 from unocclude.pipeline.views import generate_views
@@ -109,7 +109,9 @@ def _complete(profile: str, device: torch.device, clock: _Clock, whole: bool) ->
         steps, passes = defaults.completion_steps, Passes(tier_for(device).at_once)
         with clock.timed(f"{SAMPLES} samples of {steps} steps"):
             crop = Crop(0, 0, VIEW_SIZE)
-            complete(image, visible, crop, network, samples=SAMPLES, steps=steps, guidance=2.0, seed=0, passes=passes)
+            sample_completions(
+                image, visible, crop, network, samples=SAMPLES, steps=steps, guidance=2.0, seed=0, passes=passes
+            )
         return network
     picture = torch.rand(1, 3, VIEW_SIZE, VIEW_SIZE, device=device) * 2 - 1
     with inference(network):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="PNG",
         help="the whole object, RGBA, such as a completion that was painted over; replaces the imagining",
+    )
+    one.add_argument(
+        "--crop",
+        type=int,
+        nargs=3,
+        metavar=("LEFT", "TOP", "SIDE"),
+        help="the square of the image that holds the whole object; with --completion, where that lies (default: found)",
     )
     _job_options(one)
     one.add_argument("--out", type=Path, default=Path("unocclude-out"), metavar="DIR")
@@ -225,7 +233,7 @@ def _reconstruct(options: argparse.Namespace) -> None:
         tuple(map(tuple, options.negative)),
         tuple(options.box) if options.box else None,
     )
-    spec = _spec(options, prompt)
+    spec = replace(_spec(options, prompt), crop=tuple(options.crop) if options.crop else None)
     image = inputs.read_image(options.image)
     mask = inputs.read_mask(options.mask) if options.mask else None
     imagined = inputs.read_completion(options.completion) if options.completion else None

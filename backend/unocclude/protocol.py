@@ -22,6 +22,8 @@ MAX_CHUNK = 1024 * 1024
 MAX_PICTURE = 64 * 1024 * 1024
 MAX_BLOBS = 1
 MAX_POINTS = 64
+SMALLEST_SIDE, LARGEST_SIDE = 16, 20_000
+"""Of a crop, in pixels."""
 
 Stage = Literal["segment", "complete", "views", "mesh"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -34,6 +36,10 @@ State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"
 STATES: tuple[State, ...] = get_args(State)
 WORKER_STATES = ("none", "starting", "idle", "busy")
 FINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
+
+
+Square = tuple[int, int, int]
+"""Left, top and side in pixels of the image; it may reach beyond the image."""
 
 
 class ProtocolError(UnoccludeError):
@@ -55,8 +61,9 @@ class Prompt:
 class JobSpec:
     """Everything that decides a job's result, except the pictures themselves (image, optional mask and completion).
 
-    `elevation` is the camera's height above the object's equator in degrees, None for an estimate.
-    `choose` is the completion that goes on to 3D, None for the one closest to the majority vote.
+    `crop` is where the whole object is imagined, or where a completion that is brought lies; None for one that is
+    found about the visible part. `elevation` is the camera's height above the object's equator in degrees, None for an
+    estimate. `choose` is the completion that goes on to 3D, None for the one closest to the majority vote.
     `steps` and `guidance` are None for the profile's own defaults. `sampler` is the fast one or the authors' own.
     `to` is the last stage to run.
     """
@@ -65,6 +72,7 @@ class JobSpec:
     profile: str = "bundled"
     samples: int = 4
     choose: int | None = None
+    crop: Square | None = None
     elevation: float | None = None
     steps: int | None = None
     guidance: float | None = None
@@ -83,6 +91,7 @@ class JobSpec:
         try:
             prompt = dict(values.get("prompt", {}))
             box = prompt.get("box")
+            crop = values.get("crop")
             spec = cls(
                 **{
                     **values,
@@ -91,6 +100,7 @@ class JobSpec:
                         negatives=tuple((float(x), float(y)) for x, y in prompt.get("negatives", ())),
                         box=None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
                     ),
+                    "crop": None if crop is None else tuple(crop),
                 }
             )
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
@@ -118,11 +128,20 @@ def _good_prompt(value: object) -> bool:
     return all(math.isfinite(number) for number in numbers)
 
 
+def _good_crop(value: object) -> bool:
+    place, side = whole(-LARGEST_SIDE, LARGEST_SIDE), whole(SMALLEST_SIDE, LARGEST_SIDE)
+    return isinstance(value, tuple) and len(value) == 3 and place(value[0]) and place(value[1]) and side(value[2])
+
+
 _SPEC_RULES: dict[str, tuple[Check, str]] = {
     "prompt": (_good_prompt, f"Give at most {MAX_POINTS} points, each with finite x and y."),
     "profile": (text(r"[a-z0-9_-]{1,40}"), "Use bundled or official."),
     "samples": (whole(1, 16), "Use 1 to 16."),
     "choose": (or_none(whole(0, 15)), "Use the number of a sample, counted from 0."),
+    "crop": (
+        or_none(_good_crop),
+        f"Give left, top and side in whole pixels, the side from {SMALLEST_SIDE} to {LARGEST_SIDE}.",
+    ),
     "elevation": (or_none(number(-90, 90)), "Use degrees from -90 to 90, or leave it out for an estimate."),
     "steps": (or_none(whole(1, 1000)), "Use 1 to 1000."),
     "guidance": (or_none(number(0, 20)), "Use 0 to 20."),

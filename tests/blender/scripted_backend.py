@@ -108,7 +108,8 @@ def photograph(folder: Path, width: int, height: int, spec: JobSpec) -> None:
     drawn = rasterise(shape.vertices @ turned.T, shape.faces, pose, k, max(width, height)).face >= 0
     Picture.fromarray((drawn[:height, :width] * 255).astype(np.uint8)).save(folder / "amodal_mask.png")
     camera = {"intrinsics": k.tolist(), "world_to_camera": pose.tolist()}
-    report = {"camera": camera, "scores": {"chosen": spec.choose or 0}}
+    crop = {"left": 0, "top": 0, "side": max(width, height), "size": 256}
+    report = {"camera": camera, "crop": crop, "scores": {"chosen": spec.choose or 0}}
     (folder / "report.json").write_text(json.dumps(report))
 
 

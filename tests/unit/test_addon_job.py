@@ -12,6 +12,7 @@ from addon.wire.protocol import Event, JobSpec
 
 from addon.core.job import Job, Phase, Source, duration
 from addon.core.link import BackendState, Delivered, Failed, Jobs, News, Order, Sending, Starting
+from addon.core.result import Imagined
 from addon.core.session import Session
 
 
@@ -145,6 +146,13 @@ def test_a_completion_that_is_handed_in_leaves_nothing_to_choose() -> None:
     source = Source.from_text(job(to="complete", seed=7, choose=2).source.to_text())
     assert source == Source("a" * 32, JobSpec(to="complete", seed=7, choose=2), "cup.png")
     assert source.going_on(preset="fast") == JobSpec(to="mesh", seed=7, preset="fast")
+
+
+def test_a_completion_goes_on_where_it_lies() -> None:
+    """Not all lie about the visible part."""
+    before = job(to="complete")
+    before.imagined = Imagined((), (), 0, {}, (640, 480), [], (-20, 30, 250))  # type: ignore[arg-type]
+    assert before.source.going_on().crop == (-20, 30, 250)
 
 
 def test_a_job_that_was_done_long_before(session: Session, link: ScriptedLink) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from unocclude.errors import InputError
-from unocclude.pipeline.complete import _with_photograph, _without_specks, amodal_mask, most_agreed
+from unocclude.pipeline import complete as frames
+from unocclude.pipeline.complete import amodal_mask, complete, most_agreed
+from unocclude.pipeline.completion_samples import _with_photograph, _without_specks
 from unocclude.pipeline.crop import crop_around, cut, cut_mask, uncut
-from unocclude.pipeline.types import Completion, Crop
+from unocclude.pipeline.types import Completion, Completions, Crop
 
 
 def square(size: int, low: int, high: int) -> np.ndarray:
@@ -39,6 +41,72 @@ def test_a_crop_beyond_the_image_comes_back_to_it() -> None:
     assert cut(np.zeros((100, 100, 3), np.uint8), crop).shape == (256, 256, 3)
     back = uncut(255 * cut_mask(mask, crop).astype(np.uint8), crop, mask.shape) > 127
     assert (back & mask).sum() / (back | mask).sum() > 0.98
+
+
+class Seer:
+    """Sees of a true object what lies in the frame; all samples but the first see only `others` of it."""
+
+    def __init__(self, whole: np.ndarray, others: np.ndarray | None = None) -> None:
+        self.whole, self.others = whole, whole if others is None else others
+        self.attempts: list[tuple[Crop, int, int]] = []
+
+    def __call__(
+        self, image: object, visible: object, crop: Crop, model: object, *, samples: int, first: int, **rest: object
+    ) -> list[Completion]:
+        self.attempts.append((crop, first, samples))
+        seen = [self.others if k else self.whole for k in range(first, first + samples)]
+        return [Completion(picture(cut_mask(mask, crop), (9, 9, 9))) for mask in seen]
+
+    def complete(self, visible: np.ndarray, crop: Crop | None = None, samples: int = 3) -> Completions:
+        image = np.zeros((*visible.shape, 3), np.uint8)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(frames, "sample_completions", self)
+            return complete(image, visible, crop, None, samples=samples, steps=4, guidance=1, seed=0)  # type: ignore[arg-type]
+
+
+def test_what_fits_the_first_frame_is_imagined_once() -> None:
+    seer = Seer(square(400, 150, 250))
+    made = seer.complete(square(400, 160, 240))
+    assert seer.attempts == [(made.crop, 0, 1), (made.crop, 1, 2)]
+    assert made.crop == crop_around(square(400, 160, 240))
+    assert len(made.samples) == 3
+
+
+def test_what_runs_out_of_the_frame_gets_a_larger_one() -> None:
+    visible, whole = square(400, 180, 220), square(400, 180, 220)
+    whole[180:220, 180:270] = True
+    seer = Seer(whole)
+    made = seer.complete(visible)
+    assert np.array_equal(amodal_mask(made.samples, visible, made.crop) & ~whole, np.zeros_like(whole))
+    assert amodal_mask(made.samples, visible, made.crop).sum() > 0.95 * whole.sum()
+    assert made.crop.left <= 180
+    assert made.crop.left + made.crop.side > 270
+    assert all(crop == made.crop for crop, first, _ in seer.attempts if first), "all samples in the last frame"
+    assert Seer(whole).complete(visible, samples=1).crop == made.crop
+
+
+def test_only_the_first_sample_decides_on_the_frame() -> None:
+    visible = square(400, 180, 220)
+    assert Seer(visible, others=square(400, 50, 350)).complete(visible).crop == crop_around(visible)
+
+
+def test_attempts_come_to_an_end() -> None:
+    seer = Seer(np.ones((2000, 2000), bool))
+    seer.complete(square(2000, 990, 1010), samples=1)
+    assert len(seer.attempts) == frames.ATTEMPTS
+
+
+def test_at_the_border_of_the_image_there_is_nothing_to_look_for() -> None:
+    visible = square(400, 0, 400)
+    visible[:, 200:] = False
+    seer = Seer(np.ones((400, 400), bool))
+    seer.complete(visible)
+    assert seer.attempts[-1][0] == crop_around(visible)
+
+
+def test_a_frame_that_is_given_stays() -> None:
+    seer = Seer(np.ones((400, 400), bool))
+    assert seer.complete(square(400, 180, 220), crop=Crop(150, 150, 100)).crop == Crop(150, 150, 100)
 
 
 def test_half_of_the_votes_are_enough() -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from unocclude.models.memory import inference
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
-from unocclude.pipeline.complete import complete
+from unocclude.pipeline.completion_samples import sample_completions
 from unocclude.pipeline.crop import Crop
 
 TYPICAL = 3
@@ -35,7 +35,9 @@ def test_completions() -> None:
 
     def made(network: nn.Module) -> np.ndarray:
         assert isinstance(network, Pix2Gestalt)
-        (found,) = complete(image, visible, Crop(0, 0, 64, 64), network, samples=1, steps=5, guidance=1.5, seed=0)
+        (found,) = sample_completions(
+            image, visible, Crop(0, 0, 64, 64), network, samples=1, steps=5, guidance=1.5, seed=0
+        )
         return found.rgba.astype(int)
 
     assert np.abs(made(halved(completion_model())) - made(completion_model())).mean() < TYPICAL

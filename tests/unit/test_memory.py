@@ -8,7 +8,7 @@ import torch
 from unocclude.models.memory import TIERS, OutOfMemoryError, Passes, inference, tier_for
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
-from unocclude.pipeline.complete import complete
+from unocclude.pipeline.completion_samples import sample_completions
 from unocclude.pipeline.crop import Crop
 from unocclude.pipeline.types import Completion
 from unocclude.pipeline.views import generate_views
@@ -69,7 +69,7 @@ def completions(model: Pix2Gestalt, at_once: int | None, samples: int = 3) -> np
     visible[20:40, 20:40] = True
     passes = None if at_once is None else Passes(at_once)
     options = {"steps": 2, "guidance": 2.0, "seed": 1}
-    found = complete(image, visible, Crop(0, 0, 64, 64), model, samples=samples, passes=passes, **options)
+    found = sample_completions(image, visible, Crop(0, 0, 64, 64), model, samples=samples, passes=passes, **options)
     return np.stack([c.rgba for c in found]).astype(int)
 
 

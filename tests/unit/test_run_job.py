@@ -105,6 +105,21 @@ def test_a_given_completion_is_what_goes_on(tmp_path: Path) -> None:
     assert box == (crop["left"], crop["top"], max(corner, 40), max(corner, 40))
 
 
+def test_a_given_completion_lies_in_its_crop(tmp_path: Path) -> None:
+    spec = JobSpec(prompt=SPEC.prompt, device="cpu", to="complete", crop=(-3, 5, 40))
+    run_job(spec, Uploads(png(), None, completion()), tmp_path / "out", tmp_path / "stages", no_progress)
+    crop = json.loads((tmp_path / "out" / "report.json").read_text())["crop"]
+    assert (crop["left"], crop["top"], crop["side"]) == (-3, 5, 40)
+
+
+@pytest.mark.parametrize("crop", [(64, 0, 40), (0, -50, 40), (-600, -600, 1200)])
+def test_a_crop_beside_the_image_is_refused(tmp_path: Path, crop: tuple[int, int, int]) -> None:
+    spec = JobSpec(prompt=SPEC.prompt, device="cpu", crop=crop)
+    with pytest.raises(InputError, match="does not fit"):
+        run_job(spec, Uploads(png()), tmp_path, tmp_path / "stages", no_progress)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("given", "choose", "words"),
     [

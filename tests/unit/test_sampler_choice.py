@@ -8,7 +8,7 @@ import torch
 from unocclude.errors import Cancelled
 from unocclude.models.pix2gestalt import Pix2Gestalt, Pix2GestaltConfig
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
-from unocclude.pipeline.complete import complete
+from unocclude.pipeline.completion_samples import sample_completions
 from unocclude.pipeline.crop import Crop
 from unocclude.pipeline.types import Completion, Image
 from unocclude.pipeline.views import generate_views
@@ -43,7 +43,7 @@ def completed(model: Pix2Gestalt, sampler: SamplerName, watcher: Watcher, seed: 
     visible[20:40, 20:40] = True
     crop = Crop(0, 0, 64, 64)
     settings = {"samples": 1, "steps": 5, "guidance": 1.5, "seed": seed}
-    return complete(image, visible, crop, model, sampler=sampler, progress=watcher, **settings)[0].rgba  # type: ignore[arg-type]
+    return sample_completions(image, visible, crop, model, sampler=sampler, progress=watcher, **settings)[0].rgba  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("sampler", "calls"), [("fast", 5), ("reference", 4)])

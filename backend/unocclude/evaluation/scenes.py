@@ -13,7 +13,6 @@ import numpy as np
 from unocclude.errors import InputError
 from unocclude.models.profiles import Models
 from unocclude.pipeline.complete import complete
-from unocclude.pipeline.crop import crop_around
 from unocclude.pipeline.inputs import read_mask
 from unocclude.pipeline.types import Completion, Crop, Image, Mask
 
@@ -36,19 +35,18 @@ def truth_of(scene: Path) -> Mask:
 
 def imagined(image: Image, visible: Mask, models: Models) -> tuple[list[Completion], Crop]:
     """SAMPLES completions as the profile makes them."""
-    crop = crop_around(visible)
     profile = models.profile
-    completions = complete(
+    made = complete(
         image,
         visible,
-        crop,
+        None,
         models.completion(),
         samples=SAMPLES,
         steps=profile.completion_steps,
         guidance=profile.completion_guidance,
         seed=0,
     )
-    return completions, crop
+    return made.samples, made.crop
 
 
 def iou(a: Mask, b: Mask) -> float:

@@ -17,6 +17,8 @@ from unocclude.protocol import JobSpec, Prompt
 LARGEST_PIXELS = 100_000_000
 SMALLEST_SIDE = 16
 SMALLEST_COMPLETION, LARGEST_COMPLETION = 64, 2048
+LARGEST_CROP = 4
+"""Side of a crop, by the image's longer one."""
 UPLOADED_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 """What is decoded of what comes over the wire. Some others that the library knows start programs."""
 
@@ -113,6 +115,13 @@ def check(spec: JobSpec, image: Image, mask: Mask | None, completion: Image | No
         )
     if mask is not None and not mask.any():
         raise InputError("The mask is empty.", "Paint the visible part of the object white.")
+    if spec.crop is not None:
+        left, top, side = spec.crop
+        if side > LARGEST_CROP * max(width, height) or not (-side < left < width and -side < top < height):
+            raise InputError(
+                f"The crop of {side} pixels at {left}, {top} does not fit the image of {width} x {height}.",
+                "Give left, top and side of the square that holds the whole object, in pixels of the image.",
+            )
     if completion is not None:
         check_completion(spec, completion)
 

@@ -20,7 +20,17 @@ from unocclude.pipeline.segment import segment
 from unocclude.pipeline.stage_runner import StageRunner
 from unocclude.pipeline.surface import fit_surface
 from unocclude.pipeline.texture import texture_surface
-from unocclude.pipeline.types import Completion, Image, JobResult, JobSpec, Mask, Progress, no_progress
+from unocclude.pipeline.types import (
+    Completion,
+    Completions,
+    Crop,
+    Image,
+    JobResult,
+    JobSpec,
+    Mask,
+    Progress,
+    no_progress,
+)
 from unocclude.pipeline.views import generate_views
 from unocclude.protocol import STAGES
 
@@ -38,7 +48,7 @@ def reconstruct(
     """Runs the stages up to `spec.to` and leaves their results in `out`.
 
     image (H, W, 3) uint8. mask (H, W) bool: the visible part, if it is known; it replaces the segmentation.
-    imagined (S, S, 4) uint8 RGBA in the crop's frame: the whole object, if it is known; it replaces the imagining.
+    imagined (S, S, 4) uint8 RGBA in `spec.crop`: the whole object, if it is known; it replaces the imagining.
     `kept`: folder of what stages gave; a stage with the same inputs as one before does not run again.
     Raises InputError or ModelsMissingError before anything is written; `Cancelled` passes through from `progress`.
     """
@@ -67,14 +77,15 @@ def reconstruct(
         return finish()
 
     with report.timed("complete"):
-        crop = crop_around(visible)
-        completions = [] if imagined is None else [Completion(imagined)]
-        if not completions:
-            completions = run(
+        asked = None if spec.crop is None else Crop(*spec.crop)
+        if imagined is not None:
+            made = Completions([Completion(imagined)], asked or crop_around(visible))
+        else:
+            made = run(
                 complete,
                 image,
                 visible,
-                crop,
+                asked,
                 models.weights("complete"),
                 samples=spec.samples,
                 steps=spec.steps or profile.steps("complete", spec.sampler),
@@ -84,6 +95,7 @@ def reconstruct(
                 passes=passes,
                 progress=progress,
             )
+        completions, crop = made.samples, made.crop
         amodal = amodal_mask(completions, visible, crop)
         chosen = most_agreed(completions, amodal, crop) if spec.choose is None else spec.choose
         whole = completions[chosen]

@@ -86,4 +86,4 @@ def _restored(kind: Any, arrays: Arrays, name: str) -> Any:
         (item,) = get_args(kind)
         count = len({key[len(name) + 1 :].split(".")[0] for key in arrays if key.startswith(f"{name}.")})
         return [_restored(item, arrays, f"{name}.{number}") for number in range(count)]
-    return arrays[name].item() if kind is float else arrays[name]
+    return arrays[name].item() if kind in (int, float) else arrays[name]

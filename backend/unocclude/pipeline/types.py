@@ -13,6 +13,7 @@ from unocclude.protocol import JobSpec, Prompt
 
 __all__ = [
     "Completion",
+    "Completions",
     "Crop",
     "FrontView",
     "Image",
@@ -66,6 +67,14 @@ class Completion:
     def mask(self) -> Mask:
         """The amodal mask in the crop's frame."""
         return self.rgba[..., 3] > 127
+
+
+@dataclass(frozen=True)
+class Completions:
+    """Samples of the whole object, all in the crop's frame."""
+
+    samples: list[Completion]
+    crop: Crop
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,125 @@
+"""Samples of the completion model, with the photograph's pixels kept where the object shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from unocclude.models.memory import Passes, inference
+from unocclude.models.pix2gestalt import Pix2Gestalt
+from unocclude.models.samplers import DDIM, DPMSolver
+from unocclude.pipeline.crop import cut, cut_mask
+from unocclude.pipeline.resampling import by_lanczos
+from unocclude.pipeline.types import Completion, Crop, Image, Mask, Progress, no_progress
+from unocclude.protocol import SamplerName
+
+LARGEST = 1024
+"""Completions keep the photograph's resolution up to this many pixels a side."""
+KEPT_SHARE = 0.1
+"""An imagined part that does not touch the visible one and is smaller than this share of it is a speck."""
+
+
+def sample_completions(
+    image: Image,
+    visible: Mask,
+    crop: Crop,
+    model: Pix2Gestalt,
+    *,
+    samples: int,
+    first: int = 0,
+    steps: int,
+    guidance: float,
+    seed: int,
+    sampler: SamplerName = "fast",
+    passes: Passes | None = None,
+    progress: Progress = no_progress,
+) -> list[Completion]:
+    """Guesses at the whole object, each (S, S, 4) in the crop's frame, S = the crop's side within [256, 1024].
+
+    They are the samples `first`, `first` + 1 and so on; number k depends on the frame, `seed` and k alone. `passes`:
+    how many samples are denoised at once; all by default.
+    """
+    device = model.projection.weight.device
+    picture = _to_tensor(cut(image[..., :3], crop)).to(device)
+    mask = _to_tensor(255 * cut_mask(visible, crop)[..., None].astype(np.uint8)).to(device)
+    generators = [torch.Generator().manual_seed(seed * 1000 + k) for k in range(first, first + samples)]
+    passes = passes or Passes(samples)
+    steps_of = DDIM.pix2gestalt if sampler == "reference" else DPMSolver
+
+    def noise(shape: tuple[int, ...]) -> Tensor:
+        return torch.stack([torch.randn(shape[1:], generator=g) for g in generators]).to(device)
+
+    def on_step(step: int, total: int, x0: Tensor) -> None:
+        progress("complete", step, total, model.to_rgba(model.decode(x0[:1]))[0] if step % 4 == 0 else None)
+
+    with inference(model):
+        condition = model.encode_condition(picture, mask).repeat(samples)
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            def in_parts(at_once: int) -> Tensor:
+                parts = zip(x.split(at_once), t.split(at_once), condition.split(at_once), strict=True)
+                return torch.cat([model.guided(*part, guidance) for part in parts])
+
+            return passes.run(in_parts).float()
+
+        side = crop.size // 8
+        latents = steps_of(model.schedule, steps).sample(denoise, (samples, 4, side, side), noise, on_step)
+        imagined = np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents])
+    trust = model.config.colour_trust
+    cleaned = (_without_specks(rgba, visible, crop) for rgba in imagined)
+    return [Completion(_with_photograph(rgba, image, visible, crop, trust)) for rgba in cleaned]
+
+
+def _without_specks(rgba: Image, visible: Mask, crop: Crop) -> Image:
+    """Only the parts that touch the visible one, or are large."""
+    labels, _ = ndimage.label(rgba[..., 3] > 127)
+    seen = cut_mask(visible, crop)
+    sizes = np.bincount(labels.ravel())
+    kept = np.union1d(np.unique(labels[seen]), np.flatnonzero(sizes >= KEPT_SHARE * seen.sum()))
+    solid = ndimage.binary_dilation(np.isin(labels, kept[kept > 0]), iterations=3)
+    return np.dstack([rgba[..., :3], np.where(solid, rgba[..., 3], 0).astype(np.uint8)])
+
+
+def _with_photograph(imagined: Image, image: Image, visible: Mask, crop: Crop, trust: float) -> Image:
+    """The photograph's pixels where the object shows; elsewhere the imagined ones, shifted towards its colours.
+
+    The shift is what the photograph and the imagined picture differ by in the visible part, carried on smoothly into
+    the hidden part, so that no seam shows. Of the imagined colours a share of `trust` is taken; the rest is the
+    photograph's, carried on alike.
+    """
+    size = int(np.clip(crop.side, crop.size, LARGEST))
+    fine = Crop(crop.left, crop.top, crop.side, size)
+    photograph = cut(image[..., :3], fine).astype(np.float32)
+    seen = cut_mask(visible, fine)
+    drawn = by_lanczos(imagined, size, size).astype(np.float32)
+    inside = ndimage.binary_erosion(seen, iterations=max(size // 128, 1)) & (drawn[..., 3] > 127)
+    trusted = inside.astype(np.float32)
+    shift = _carried_on((photograph - drawn[..., :3]) * trusted[..., None], trusted, sigma=size / 16)
+    hidden = np.clip(drawn[..., :3] + shift, 0, 255)
+    if trust < 1 and inside.any():
+        carried = _carried_on(photograph * trusted[..., None], trusted, sigma=size / 16)
+        hidden = trust * hidden + (1 - trust) * carried
+    blend = ndimage.gaussian_filter(inside.astype(np.float32), size / 256)
+    blend = np.maximum(blend, inside)[..., None] * (seen | inside)[..., None]
+    colour = photograph * blend + hidden * (1 - blend)
+    alpha = np.maximum(drawn[..., 3], 255.0 * seen)
+    return np.round(np.dstack([colour, alpha])).astype(np.uint8)
+
+
+def _carried_on(values: NDArray[np.float32], weights: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Normalised convolution; far from all weights it tends to their mean, near them to what they say."""
+    if weights.sum() < 1:
+        return np.zeros_like(values)
+    mean = values.sum(axis=(0, 1)) / weights.sum()
+    total = ndimage.gaussian_filter(values, (sigma, sigma, 0))
+    weight = ndimage.gaussian_filter(weights, sigma)[..., None]
+    faint = 1e-3
+    return (total + faint * mean) / (weight + faint)
+
+
+def _to_tensor(picture: Image) -> Tensor:
+    """(H, W, C) uint8 to (1, C, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 127.5 - 1
