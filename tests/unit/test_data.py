@@ -17,7 +17,9 @@ from unocclude.data.library import ObjectLibrary, render_object, write_library
 from unocclude.data.objects import PaintedObject, merge, random_object
 from unocclude.data.pairs import PairLibrary, draw_pair, write_pairs
 from unocclude.data.renderer import ObjectRenderer, random_lighting
-from unocclude.data.scenes import SceneMaker, SceneSource
+from unocclude.data.scenes import Mask, Scene, SceneMaker, SceneSource
+from unocclude.errors import InputError
+from unocclude.protocol import Prompt
 
 
 def painted(family: str, seed: int) -> PaintedObject:
@@ -97,6 +99,35 @@ def test_scenes_hide_what_was_asked_for(shards: Path, monkeypatch: pytest.Monkey
     assert np.array_equal(pair.image, again.image)
     assert pair.whole.shape == (256, 256, 4)
     assert set(np.unique(pair.visible)) == {0, 255}
+
+
+class OneThing:
+    """A segmenter that finds the same whatever it is shown."""
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+
+    def embed(self, image: object) -> OneThing:
+        return self
+
+    def mask(self, prompt: Prompt) -> Mask:
+        if not self._mask.any():
+            raise InputError("Nothing.", "Click elsewhere.")
+        return self._mask
+
+
+def test_a_mask_from_a_click_counts_where_it_is_of_the_object() -> None:
+    visible, piece, beside = np.zeros((3, 64, 64), bool)
+    visible[10:50, 10:50], piece[12:30, 12:40], beside[30:60, 45:60] = True, True, True
+    nothing = np.zeros((64, 64, 4), np.uint8)
+    scene = Scene(nothing[..., :3], nothing, visible, visible, beside)
+
+    def clicked(found: Mask) -> Mask:
+        return pairs._clicked(scene, OneThing(found), np.random.default_rng(0))  # type: ignore[arg-type]
+
+    assert np.array_equal(clicked(piece), piece), "it lacks a piece, as clicks do"
+    for useless in (beside, np.zeros_like(visible), np.ones_like(visible)):
+        assert np.array_equal(clicked(useless), visible)
 
 
 def test_a_print_leaves_the_light_on_an_object() -> None:
