@@ -45,6 +45,7 @@ def imagined(image: Image, visible: Mask, models: Models) -> tuple[list[Completi
         steps=profile.completion_steps,
         guidance=profile.completion_guidance,
         seed=0,
+        temperature=profile.completion_temperature,
     )
     return made.samples, made.crop
 

@@ -33,6 +33,7 @@ def sample_completions(
     steps: int,
     guidance: float,
     seed: int,
+    temperature: float = 1.0,
     sampler: SamplerName = "fast",
     passes: Passes | None = None,
     progress: Progress = no_progress,
@@ -40,7 +41,7 @@ def sample_completions(
     """Guesses at the whole object, each (S, S, 4) in the crop's frame, S = the crop's side within [256, 1024].
 
     They are the samples `first`, `first` + 1 and so on; number k depends on the frame, `seed` and k alone. `passes`:
-    how many samples are denoised at once; all by default.
+    how many samples are denoised at once; all by default. `temperature`: see `Profile`.
     """
     device = model.projection.weight.device
     picture = _to_tensor(cut(image[..., :3], crop)).to(device)
@@ -50,7 +51,7 @@ def sample_completions(
     steps_of = DDIM.pix2gestalt if sampler == "reference" else DPMSolver
 
     def noise(shape: tuple[int, ...]) -> Tensor:
-        return torch.stack([torch.randn(shape[1:], generator=g) for g in generators]).to(device)
+        return temperature * torch.stack([torch.randn(shape[1:], generator=g) for g in generators]).to(device)
 
     def on_step(step: int, total: int, x0: Tensor) -> None:
         progress("complete", step, total, model.to_rgba(model.decode(x0[:1]))[0] if step % 4 == 0 else None)

@@ -91,6 +91,7 @@ def reconstruct(
                 steps=spec.steps or profile.steps("complete", spec.sampler),
                 guidance=profile.completion_guidance if spec.guidance is None else spec.guidance,
                 seed=spec.seed,
+                temperature=profile.completion_temperature,
                 sampler=spec.sampler,
                 passes=passes,
                 progress=progress,
