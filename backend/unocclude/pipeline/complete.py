@@ -44,12 +44,11 @@ def complete(
 
     def attempt(crop: Crop, first: int, count: int) -> list[Completion]:
         nonlocal done
-        before = done * steps
+        before, done = done, done + 1
 
         def watch(stage: str, step: int, total: int, preview: Image | None = None) -> None:
-            progress(stage, before + step, planned * steps, preview)
+            progress(stage, before * total + step, planned * total, preview)
 
-        done += 1
         return sample_completions(
             image,
             visible,
