@@ -7,11 +7,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig, remove_white
 from unocclude.models.pix2gestalt import FEATURE_CHANNELS, Pix2Gestalt, Pix2GestaltConfig
+from unocclude.models.registry import BUNDLED
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
 from unocclude.models.view_guess import Seen
+from unocclude.models.weights import load_bundled
 
 SIDE = 64
 LATENT = SIDE // 8
@@ -60,6 +63,20 @@ def test_completion_trains_all_but_the_autoencoder_and_the_classifier(completion
     assert all(torch.equal(before[name], value) for name, value in completion.known.classifier.state_dict().items())
     completion.zero_grad()
     completion.eval()
+
+
+def test_the_bundled_completion_looks_through_a_classifier_that_knows_things() -> None:
+    """Its highest maps hardly change when a picture is brightened, and do change when its things are torn apart."""
+    model = load_bundled(BUNDLED / "completion.safetensors", Pix2Gestalt)
+    image = np.asarray(Image.open(BUNDLED / "sample.png").convert("RGB").resize((256, 256)))
+    torn = image.reshape(16, 16, 16, 16, 3).transpose(2, 1, 0, 3, 4).reshape(256, 256, 3)
+    brighter = (image * 0.8 + 51).astype(np.uint8)
+    pictures = torch.from_numpy(np.stack([image, brighter, torn])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert model.known is not None
+    with torch.inference_mode():
+        plain, lit, apart = model.known.known(pictures)[-1].mean((2, 3))
+    assert torch.cosine_similarity(plain, lit, dim=0) > 0.8
+    assert torch.cosine_similarity(plain, apart, dim=0) < 0.8
 
 
 def test_views_train_all_but_the_autoencoder_and_the_guess(synthesis: SyncDreamer) -> None:

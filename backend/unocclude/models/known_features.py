@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 
 
 class KnownFeatures(nn.Module):
     """timm's classifier of that name up to its last maps, with 1/4, 1/8, 1/16 and 1/32 of the picture's sides.
 
-    The classifier stays as it is; what lies behind it learns to read its maps.
+    The classifier stays as it is, unless a training frees it; what lies behind it learns to read its maps.
     """
 
     def __init__(self, name: str) -> None:
@@ -28,7 +27,6 @@ class KnownFeatures(nn.Module):
         self.classifier.eval()
         return self
 
-    @torch.no_grad()
     def maps(self, pixels: Tensor) -> list[Tensor]:
         """(B, widths[k], h, w) for each size, finest first, of normalised pixels (B, 3, H, W)."""
         # Channels-last maps that need no gradient crash the backward pass of GroupNorm on CPUs (torch 2.13).

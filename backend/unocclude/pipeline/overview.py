@@ -15,6 +15,8 @@ from unocclude.pipeline.types import Completion, Image, Mask, Prompt, TexturedMe
 
 TILE = 256
 GAP = 8
+TITLE = 22
+"""Pixels above each row."""
 GROUND = (250, 250, 250)
 INK = (40, 40, 40)
 VISIBLE, AMODAL = (255, 60, 40), (40, 160, 255)
@@ -77,9 +79,8 @@ def _tile(rgba: Image, size: int = TILE) -> Image:
 
 
 def _stacked(rows: list[tuple[str, list[Image]]]) -> Image:
-    title = 22
     width = GAP + max(sum(t.shape[1] + GAP for t in tiles) for _, tiles in rows)
-    height = sum(title + max(t.shape[0] for t in tiles) + GAP for _, tiles in rows)
+    height = sum(TITLE + max(t.shape[0] for t in tiles) + GAP for _, tiles in rows)
     canvas = PilImage.new("RGB", (width, height), GROUND)
     draw = ImageDraw.Draw(canvas)
     y = 0
@@ -87,7 +88,7 @@ def _stacked(rows: list[tuple[str, list[Image]]]) -> Image:
         draw.text((GAP, y + 3), text, fill=INK, font=ImageFont.load_default(14))
         x = GAP
         for tile in tiles:
-            canvas.paste(PilImage.fromarray(tile), (x, y + title))
+            canvas.paste(PilImage.fromarray(tile), (x, y + TITLE))
             x += tile.shape[1] + GAP
-        y += title + max(t.shape[0] for t in tiles) + GAP
+        y += TITLE + max(t.shape[0] for t in tiles) + GAP
     return np.asarray(canvas)

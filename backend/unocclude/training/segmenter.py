@@ -49,8 +49,9 @@ class SegmenterTask:
         known = load_bundled(BUNDLED / "segmenter.safetensors", PromptableSegmenter)
         assert self.module.stem is not None
         assert known.stem is not None
-        # What does not learn here must come from somewhere, whatever the rest begins with.
+        # What saw photographs learns along, but never from nothing.
         self.module.stem.classifier.load_state_dict(known.stem.classifier.state_dict())
+        self.module.stem.classifier.requires_grad_(True)
         self._stock = stock
         self._validation = validation
         self._batch = batch
