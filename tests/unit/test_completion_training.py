@@ -57,3 +57,5 @@ def test_stored_conditions_are_those_of_use(folder: Path) -> None:
     loss = task.loss(task.draw(rng), rng)
     loss.backward()
     assert torch.isfinite(loss)
+    assert task.module.known is not None
+    assert all(value.grad is not None for value in task.module.known.classifier.parameters())

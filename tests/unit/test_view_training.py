@@ -47,15 +47,15 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bank(objects: Path, latents: Path, network: SyncDreamer) -> ObjectBank:
-    assert network.guess is not None
-    return ObjectBank(objects, latents, network.autoencoder, network.guess.known)
+    return ObjectBank(objects, latents, network.autoencoder)
 
 
 def test_stored_inputs_are_those_of_use(
     objects: Path, tmp_path: Path, network: SyncDreamer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_bank, "BLURRED_SHARE", 0.0)
-    stored = seen_in(bank(objects, tmp_path, network).held_back(1))
+    assert network.guess is not None
+    stored = seen_in(bank(objects, tmp_path, network).held_back(1), network.guess)
     picture = input_views(ObjectLibrary.in_folder(objects), OBJECTS - 1, np.random.default_rng(0))[:1]
     with torch.inference_mode():
         used = network.encode_input(picture, stored.elevation)
@@ -106,6 +106,6 @@ def test_a_step_of_training(
     loss = task.loss(task.draw(rng), rng)
     loss.backward()
     assert torch.isfinite(loss)
-    frozen = network.guess.classifier if kind is GuessTask else network.guess
-    assert all(p.grad is None for p in frozen.parameters())
+    learns = kind is GuessTask  # here the guess itself, with its classifier; the denoiser is given its views
+    assert all((p.grad is not None) is learns for p in network.guess.parameters())
     network.guess.requires_grad_(False).zero_grad()

@@ -31,6 +31,8 @@ ROUGH_SHARE = 0.25
 """Of the pairs, whose visible mask is drawn roughly."""
 REFRAMED_SHARE = 0.3
 """Of the pairs, framed as the completion's second attempt is, around what the first imagined."""
+HARDLY_HIDDEN_SHARE = 0.15
+"""Of the pairs, whose object is (nearly) whole: what nothing hides must not grow."""
 MEANT, FOUND = 0.7, 0.15
 """A click's mask counts where at least this share of it is the object's, and of what shows of the object is in it."""
 
@@ -47,7 +49,7 @@ class Pair:
 def draw_pair(scenes: SceneMaker, segmenter: Segmenter, seed: int, index: int) -> Pair:
     """Number `index` of the endless sequence of `seed`. Crops vary a little; masks are right, rough or from a click."""
     rng = np.random.default_rng([seed, index])
-    scene = scenes.draw(rng, hidden=(0.05, 0.8))
+    scene = scenes.draw(rng, hidden=(0.0, 0.1) if rng.random() < HARDLY_HIDDEN_SHARE else (0.05, 0.8))
     visible = scene.visible
     kind = rng.random()
     if kind < CLICKED_SHARE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,18 @@ from unocclude.models.registry import BUNDLED
 from unocclude.models.samplers import DPMSolver, gaussian
 from unocclude.models.weights import load_bundled, save_bundled
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
-from unocclude.training.pictures import Picture, on_white, sheet, to_picture, to_tensor
+from unocclude.training.pictures import Picture, from_bytes, on_white, sheet, to_bytes, to_tensor
 
 VALIDATION = 48
 HIGH_NOISE_SHARE = 0.5
 ENCODED_AT_ONCE = 25
-CONTEXT_SIZE = 128
-"""Side of the stored pictures that the image encoder sees."""
-KNOWN = ("known_fine", "known_middle", "known_deep")
-"""The classifier's maps, stored because it does not learn."""
-SHOWN = ("target", "condition", "picture", *KNOWN)
+SHOWN = ("target", "condition", "picture")
 
 
 class CompletionTask:
-    """Denoises whole objects given the occluded picture. The autoencoder is frozen and its latents are precomputed."""
+    """Denoises whole objects given the occluded picture. The autoencoder is frozen and its latents are precomputed; the
+    classifier, which saw photographs, learns along.
+    """
 
     merit = "iou"
 
@@ -39,9 +36,11 @@ class CompletionTask:
         config = replace(Pix2GestaltConfig.bundled(), autoencoder=autoencoder.config)
         self.module = Pix2Gestalt(config)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
-        # What does not learn here must come from somewhere, whatever the rest begins with.
         bundled = load_bundled(BUNDLED / "completion.safetensors", Pix2Gestalt)
-        self._reader(self.module).classifier.load_state_dict(self._reader(bundled).classifier.state_dict())
+        classifier = self._reader(self.module).classifier
+        # What saw photographs learns along, but never from nothing, whatever the rest begins with.
+        classifier.load_state_dict(self._reader(bundled).classifier.state_dict())
+        classifier.requires_grad_(True)
         self._autoencoder = autoencoder.eval()
         sources = sorted(pairs.glob("pairs_*.safetensors"))
         self._bank = LatentBank(encoded_shards(sources, latents, self._encode)).tensors
@@ -58,7 +57,7 @@ class CompletionTask:
         return self.module.training_loss(
             target,
             self._condition_latents(self.module, batch),
-            batch["picture"].float() / 127.5 - 1,
+            from_bytes(batch["picture"]),
             torch.Generator(target.device).manual_seed(int(rng.integers(2**62))),
             high_noise_share=HIGH_NOISE_SHARE,
         )
@@ -68,7 +67,7 @@ class CompletionTask:
         assert isinstance(averaged, Pix2Gestalt)
         held = {name: tensor[self._kept :].to(device) for name, tensor in self._bank.items()}
         condition = CompletionCondition(
-            self._condition_latents(averaged, held), averaged.context(held["picture"].float() / 127.5 - 1)
+            self._condition_latents(averaged, held), averaged.context(from_bytes(held["picture"]))
         )
         latents = DPMSolver(averaged.schedule, steps=4).sample(
             lambda x, t: averaged.guided(x, t, condition, 1.0),
@@ -80,7 +79,7 @@ class CompletionTask:
         seen = held["visible"].cpu().numpy() > 0
         whole = truth[..., 3] > 127
         error = ((on_white(imagined)[..., :3] / 255.0 - on_white(truth)[..., :3] / 255.0) ** 2).mean(axis=(1, 2, 3))
-        pictures = held["picture"].cpu().numpy().transpose(0, 2, 3, 1)
+        pictures = held["picture"][..., ::2, ::2].cpu().numpy().transpose(0, 2, 3, 1)
         rows = [
             [pictures[k], 255 * seen[k, ::2, ::2].astype(np.uint8), imagined[k, ::2, ::2], truth[k, ::2, ::2]]
             for k in range(24)
@@ -101,14 +100,14 @@ class CompletionTask:
         return module.known
 
     def _condition_latents(self, module: Pix2Gestalt, batch: Tensors) -> Tensor:
-        read = self._reader(module).read([batch[name].float() for name in KNOWN])
+        reader = self._reader(module)
+        read = reader.read(reader.known(from_bytes(batch["picture"])))
         return torch.cat([batch["condition"].float(), read], dim=1)
 
     @torch.inference_mode()
     def _encode(self, path: Path) -> Tensors:
         autoencoder = self._autoencoder
         device = next(autoencoder.parameters()).device
-        reader = copy.deepcopy(self._reader(self.module)).to(device)
         library = PairLibrary([path])
         collected: dict[str, list[Tensor]] = {name: [] for name in (*SHOWN, "visible")}
         for first in range(0, len(library), ENCODED_AT_ONCE):
@@ -122,13 +121,10 @@ class CompletionTask:
                 )
             )
             condition = torch.cat([autoencoder.posterior(x).mode() for x in (images, visible)], dim=1)
-            small = nn.functional.interpolate(images, (CONTEXT_SIZE, CONTEXT_SIZE), mode="area")
             collected["target"].append(autoencoder.encode(wholes).half().cpu())
             collected["condition"].append(condition.half().cpu())
-            collected["picture"].append(torch.from_numpy(to_picture(small).transpose(0, 3, 1, 2).copy()))
+            collected["picture"].append(to_bytes(images))
             collected["visible"].append(torch.from_numpy(np.stack([p.visible for p in pairs])))
-            for name, known in zip(KNOWN, reader.known(images), strict=True):
-                collected[name].append(known.half().cpu())
         return {name: torch.cat(parts) for name, parts in collected.items()}
 
 

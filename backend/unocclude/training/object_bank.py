@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +16,25 @@ from unocclude.data.library import OBJECTS_PER_SHARD, QUERY_VIEWS, ObjectLibrary
 from unocclude.models.autoencoder import Autoencoder
 from unocclude.models.input_view import prepare
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
-from unocclude.training.pictures import on_white, to_picture, to_tensor
+from unocclude.training.pictures import on_white, to_bytes, to_tensor
 
 INPUT_SIZE = 200
 """Pixels of the input object's longer side, of 256."""
-CONTEXT_SIZE = 128
 BLURRED_SHARE = 0.5
 """Of input views, in which a part is as vague as a completion's hidden one."""
 ELEVATION_ERROR = 5.0
 """Standard deviation, in degrees, of what training is told from the truth: in use, elevations are estimates."""
-KNOWN = ("known_middle", "known_deep")
-"""The classifier's maps, stored because it does not learn."""
-SHOWN = ("input", "picture", *KNOWN)
+SHOWN = ("input", "picture")
 
 
 class ObjectBank:
     """In memory, by object: `target` (16, 4, 32, 32) standardised latents; by its free views: `input` (4, 32, 32) plain
-    latents, `picture` (3, 128, 128) uint8 on white, the classifier's maps KNOWN, `elevation` in radians,
-    `azimuth_step`.
+    latents, `picture` (3, 256, 256) uint8 on white, `elevation` in radians, `azimuth_step`.
     """
 
-    def __init__(
-        self, library: Path, latents: Path, autoencoder: Autoencoder, known: Callable[[Tensor], list[Tensor]]
-    ) -> None:
-        """`known`: what the guess's classifier makes of pictures (B, 3, 256, 256) in [-1, 1]."""
+    def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder) -> None:
         shards = sorted(library.glob("objects_*.safetensors"))
-        encode = encoded_shards(shards, latents, lambda path: _encode(path, autoencoder, known))
+        encode = encoded_shards(shards, latents, lambda path: _encode(path, autoencoder))
         self._rows = LatentBank(encode).tensors
 
     def __len__(self) -> int:
@@ -74,7 +66,7 @@ class ObjectBank:
 
 
 @torch.inference_mode()
-def _encode(path: Path, autoencoder: Autoencoder, known: Callable[[Tensor], list[Tensor]]) -> Tensors:
+def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
     library = ObjectLibrary([path])
     rng = np.random.default_rng(int(path.stem.rsplit("_", 1)[-1]))
     device = next(autoencoder.parameters()).device
@@ -85,10 +77,7 @@ def _encode(path: Path, autoencoder: Autoencoder, known: Callable[[Tensor], list
         rows["target"].append(torch.cat([autoencoder.encode(t[None]) for t in targets]).half().cpu())
         inputs = input_views(library, index, rng).to(device)
         rows["input"].append(torch.cat([autoencoder.posterior(x[None]).mode() for x in inputs]).half().cpu())
-        small = F.interpolate(inputs[:, :3], (CONTEXT_SIZE, CONTEXT_SIZE), mode="area")
-        rows["picture"].append(torch.from_numpy(to_picture(small).transpose(0, 3, 1, 2).copy()))
-        for name, maps in zip(KNOWN, known(inputs[:, :3]), strict=True):
-            rows[name].append(maps.half().cpu())
+        rows["picture"].append(to_bytes(inputs[:, :3]))
         steps, elevations = zip(*(library.query_camera(index, v) for v in range(QUERY_VIEWS)), strict=True)
         rows["elevation"].append(torch.deg2rad(torch.tensor(elevations)))
         rows["azimuth_step"].append(torch.tensor(steps))

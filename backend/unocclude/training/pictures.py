@@ -12,13 +12,22 @@ Picture = NDArray[np.uint8]
 
 def to_tensor(pictures: Picture) -> Tensor:
     """(..., H, W, C) uint8 to (..., C, H, W) float in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pictures, -1, -3))).float() / 127.5 - 1
+    return from_bytes(torch.from_numpy(np.ascontiguousarray(np.moveaxis(pictures, -1, -3))))
 
 
 def to_picture(tensor: Tensor) -> Picture:
     """The inverse of `to_tensor`, values clamped."""
-    values = ((tensor.detach().float().cpu() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
-    return np.moveaxis(values.numpy(), -3, -1)
+    return np.moveaxis(to_bytes(tensor).numpy(), -3, -1)
+
+
+def to_bytes(tensor: Tensor) -> Tensor:
+    """[-1, 1] to uint8 of the same shape, on the CPU, values clamped: small enough to keep many in memory."""
+    return ((tensor.detach().float().cpu() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+
+
+def from_bytes(stored: Tensor) -> Tensor:
+    """The inverse of `to_bytes`, where the stored values are."""
+    return stored.float() / 127.5 - 1
 
 
 def on_white(rgba: Picture) -> Picture:

@@ -19,7 +19,7 @@ from unocclude.training.copy_start import start_as_copy
 from unocclude.training.guess import seen_in
 from unocclude.training.latents import Tensors
 from unocclude.training.object_bank import ObjectBank
-from unocclude.training.pictures import Picture
+from unocclude.training.pictures import Picture, from_bytes
 from unocclude.training.view_sheet import compare_views
 
 VIEWS_PER_OBJECT = 3
@@ -36,11 +36,10 @@ class ViewsTask:
     def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder, guess: ViewGuess, batch: int) -> None:
         config = replace(SyncDreamerConfig.bundled(), autoencoder=autoencoder.config, guess=guess.config)
         self.module = SyncDreamer(config)
-        assert self.module.guess is not None
         start_as_copy(self.module.unet.base, config.autoencoder)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
-        self.module.guess.load_state_dict(guess.state_dict())
-        self._bank = ObjectBank(library, latents, autoencoder.eval(), guess.eval().known)
+        self._guess(self.module).load_state_dict(guess.state_dict())
+        self._bank = ObjectBank(library, latents, autoencoder.eval())
         self._kept = len(self._bank) - VALIDATION
         self._batch = batch
 
@@ -51,8 +50,8 @@ class ViewsTask:
         target = batch["target"].float()
         return self.module.training_loss(
             target,
-            seen_in(batch),
-            batch["picture"].float() / 127.5 - 1,
+            seen_in(batch, self._guess(self.module)),
+            from_bytes(batch["picture"]),
             torch.Generator(target.device).manual_seed(int(rng.integers(2**62))),
             views_per_object=VIEWS_PER_OBJECT,
             high_noise_share=HIGH_NOISE_SHARE,
@@ -62,7 +61,7 @@ class ViewsTask:
         """Of the sampled views, against the autoencoder's rendering of the true ones."""
         assert isinstance(averaged, SyncDreamer)
         held = {name: values.to(device) for name, values in self._bank.held_back(VALIDATION).items()}
-        picture, seen = held["picture"].float() / 127.5 - 1, seen_in(held)
+        picture, seen = from_bytes(held["picture"]), seen_in(held, self._guess(averaged))
         condition = InputCondition(
             seen.latents, averaged.image_encoder(picture), seen.elevation, averaged.guess_views(seen)
         )
@@ -73,6 +72,11 @@ class ViewsTask:
             noise=gaussian(torch.Generator().manual_seed(0), device),
         )
         return compare_views(averaged.autoencoder, views, target, picture)
+
+    @staticmethod
+    def _guess(module: SyncDreamer) -> ViewGuess:
+        assert module.guess is not None
+        return module.guess
 
     def export(self, averaged: nn.Module, path: Path, card: dict[str, Any]) -> None:
         save_bundled(averaged, path, card)
