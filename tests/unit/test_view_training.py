@@ -108,4 +108,8 @@ def test_a_step_of_training(
     assert torch.isfinite(loss)
     learns = kind is GuessTask  # here the guess itself, with its classifier; the denoiser is given its views
     assert all((p.grad is not None) is learns for p in network.guess.parameters())
+    with torch.inference_mode():
+        figures, sheet = task.validate(task.module.eval(), torch.device("cpu"))
+    assert figures["psnr"] > 10
+    assert sheet.shape == (128, 9 * 128, 3), "the input, four views, the four true ones"
     network.guess.requires_grad_(False).zero_grad()

@@ -18,7 +18,7 @@ def compare_views(
     autoencoder: Autoencoder, made: Tensor, true: Tensor, picture: Tensor
 ) -> tuple[dict[str, float], Picture]:
     """Of standardised latents (B, 16, 4, 32, 32): mean squared error; of every fourth view, decoded: mean PSNR and IoU
-    of the outline. The sheet shows input views (B, 3, 128, 128) in [-1, 1], the views made, the true ones.
+    of the outline. The sheet shows input views (B, 3, 256, 256) in [-1, 1], the views made, the true ones.
     """
     shown = slice(0, VIEW_COUNT, 4)
     decoded = [
@@ -32,7 +32,7 @@ def compare_views(
         "outline_iou": float((both / either.clamp(min=1)).mean()),
         "latent_mse": float(F.mse_loss(made, true)),
     }
-    inputs = to_picture(picture)
+    inputs = to_picture(F.avg_pool2d(picture, 2))
     sheets = [to_picture(F.avg_pool2d(pictures[:, :ALPHA], 2)) for pictures in decoded]
     rows = [
         [inputs[k], *sheets[0][4 * k : 4 * k + 4], *sheets[1][4 * k : 4 * k + 4]]
