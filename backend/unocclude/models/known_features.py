@@ -21,6 +21,11 @@ class KnownFeatures(nn.Module):
         self.classifier: nn.Module = classifier.requires_grad_(False).eval()
         self.widths: list[int] = classifier.feature_info.channels()
 
+    def learn_along(self, known: KnownFeatures) -> None:
+        """Begins with the classifier of `known` and frees it: what saw photographs learns on, never from nothing."""
+        self.classifier.load_state_dict(known.classifier.state_dict())
+        self.classifier.requires_grad_(True)
+
     def train(self, mode: bool = True) -> Self:
         """The classifier's batch statistics are those of ImageNet, also in training."""
         super().train(mode)

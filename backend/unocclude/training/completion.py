@@ -37,10 +37,7 @@ class CompletionTask:
         self.module = Pix2Gestalt(config)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
         bundled = load_bundled(BUNDLED / "completion.safetensors", Pix2Gestalt)
-        classifier = self._reader(self.module).classifier
-        # What saw photographs learns along, but never from nothing, whatever the rest begins with.
-        classifier.load_state_dict(self._reader(bundled).classifier.state_dict())
-        classifier.requires_grad_(True)
+        self._reader(self.module).learn_along(self._reader(bundled))
         self._autoencoder = autoencoder.eval()
         sources = sorted(pairs.glob("pairs_*.safetensors"))
         self._bank = LatentBank(encoded_shards(sources, latents, self._encode)).tensors

@@ -49,9 +49,7 @@ class SegmenterTask:
         known = load_bundled(BUNDLED / "segmenter.safetensors", PromptableSegmenter)
         assert self.module.stem is not None
         assert known.stem is not None
-        # What saw photographs learns along, but never from nothing.
-        self.module.stem.classifier.load_state_dict(known.stem.classifier.state_dict())
-        self.module.stem.classifier.requires_grad_(True)
+        self.module.stem.learn_along(known.stem)
         self._stock = stock
         self._validation = validation
         self._batch = batch
