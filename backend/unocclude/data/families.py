@@ -13,16 +13,19 @@ from unocclude.data import shapes
 from unocclude.data.shapes import Floats, Mesh
 from unocclude.data.textures import Texture, plain, random_texture
 
-Chart = Literal["round", "box"]
+Chart = Literal["round", "box", "own"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One painted piece. `chart` says how (u, v) come from its positions: around z, or face by face of its box."""
+    """One painted piece. `chart` says how (u, v) come from its positions: around z, or face by face of its box; or each
+    vertex has its `own` in `uv` (V, 2).
+    """
 
     mesh: Mesh
     texture: Texture
     chart: Chart = "round"
+    uv: Floats | None = None
 
 
 def _walk(rng: np.random.Generator, count: int, low: float, high: float, step: float) -> Floats:

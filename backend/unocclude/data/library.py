@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from unocclude import cameras
+from unocclude.data.meshes import MeshStock
 from unocclude.data.objects import random_object
 from unocclude.data.renderer import ObjectRenderer, random_lighting
 from unocclude.data.shards import Arrays, write_shards
@@ -44,10 +45,10 @@ def _halved(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.round(np.concatenate([colour, weight / 4], -1)).astype(np.uint8)
 
 
-def render_object(seed: int, index: int) -> RenderedObject:
-    """Object number `index` of the endless sequence that `seed` starts."""
+def render_object(seed: int, index: int, stock: MeshStock | None = None) -> RenderedObject:
+    """Object number `index` of the endless sequence that `seed` starts, with meshes from outside among them or not."""
     rng = np.random.default_rng([seed, index])
-    renderer = ObjectRenderer(random_object(rng), random_lighting(rng))
+    renderer = ObjectRenderer(random_object(rng, stock), random_lighting(rng))
     steps = rng.choice(cameras.VIEW_COUNT, QUERY_VIEWS, replace=False)
     elevations = rng.uniform(-5, 45, QUERY_VIEWS).astype(np.float32)
     queries = [
@@ -66,19 +67,21 @@ def render_object(seed: int, index: int) -> RenderedObject:
 
 @dataclass(frozen=True)
 class ObjectShards:
-    """Shard after shard of the endless sequence of objects that `seed` starts."""
+    """Shard after shard of the endless sequence of objects that `seed` starts. `meshes`: folders, may be none."""
 
     seed: int
+    meshes: tuple[Path, ...] = ()
 
     def __call__(self, shard: int) -> Arrays:
         first = shard * OBJECTS_PER_SHARD
-        objects = [render_object(self.seed, first + k) for k in range(OBJECTS_PER_SHARD)]
+        stock = MeshStock(self.meshes) if self.meshes else None
+        objects = [render_object(self.seed, first + k, stock) for k in range(OBJECTS_PER_SHARD)]
         return {f.name: np.stack([getattr(o, f.name) for o in objects]) for f in fields(RenderedObject)}
 
 
-def write_library(folder: Path, objects: int, seed: int, workers: int) -> Iterator[Path]:
+def write_library(folder: Path, objects: int, seed: int, workers: int, meshes: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Yields each shard as it is finished. Shards that are there already are kept, so it resumes."""
-    return write_shards(folder, "objects", -(-objects // OBJECTS_PER_SHARD), ObjectShards(seed), workers)
+    return write_shards(folder, "objects", -(-objects // OBJECTS_PER_SHARD), ObjectShards(seed, meshes), workers)
 
 
 class ObjectLibrary:

@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from unocclude.data.families import FAMILIES, Chart, Part
+from unocclude.data.meshes import MeshStock
 from unocclude.data.shapes import Floats
 from unocclude.data.textures import Texture
+
+MESH_SHARE = 0.7
+"""Of the objects, where there are meshes from outside."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class PaintedObject:
     """Parts merged into one mesh: bounding box centred at 0, longest side 1, z up.
 
     vertices (V, 3), faces (F, 3), part_of_face (F,). `rest` (V, 3) is each vertex in its part's own bounding box,
-    [0, 1]^3 before the object was turned, so that paint turns with it.
+    [0, 1]^3 before the object was turned, so that paint turns with it; for the chart "own" it is (u, v, 0).
     """
 
     family: str
@@ -30,12 +34,18 @@ class PaintedObject:
     charts: tuple[Chart, ...]
 
 
-def random_object(rng: np.random.Generator) -> PaintedObject:
-    """Draws family, form, paint and pose (mostly upright, turned about z; some tilted or lying)."""
-    names = list(FAMILIES)
-    shares = np.array([FAMILIES[name][1] for name in names])
-    family = names[rng.choice(len(names), p=shares / shares.sum())]
-    parts = FAMILIES[family][0](rng)
+def random_object(rng: np.random.Generator, stock: MeshStock | None = None) -> PaintedObject:
+    """Draws family, form, paint and pose (mostly upright, turned about z; some tilted or lying).
+
+    MESH_SHARE of the objects are meshes of the stock, if there is one.
+    """
+    if stock is not None and rng.random() < MESH_SHARE:
+        family, parts = "mesh", stock.draw(rng)
+    else:
+        names = list(FAMILIES)
+        shares = np.array([FAMILIES[name][1] for name in names])
+        family = names[rng.choice(len(names), p=shares / shares.sum())]
+        parts = FAMILIES[family][0](rng)
     turn = Rotation.from_euler("z", rng.uniform(0, 360), degrees=True)
     if rng.random() < 0.15:
         turn = turn * Rotation.from_euler("xy", rng.uniform(-90, 90, 2), degrees=True)
@@ -49,7 +59,8 @@ def merge(family: str, parts: list[Part], pose: Floats) -> PaintedObject:
     for index, part in enumerate(parts):
         own = part.mesh.vertices
         low, high = own.min(axis=0), own.max(axis=0)
-        rest.append((own - low) / np.maximum(high - low, 1e-9))
+        boxed = (own - low) / np.maximum(high - low, 1e-9)
+        rest.append(boxed if part.uv is None else np.column_stack([part.uv, np.zeros(len(own))]))
         vertices.append(own @ pose.T)
         faces.append(part.mesh.faces + start)
         part_of_face.append(np.full(len(part.mesh.faces), index))

@@ -45,7 +45,12 @@ def random_lighting(rng: np.random.Generator) -> Lighting:
 
 
 def _chart_uv(rest: Floats, chart: Chart) -> tuple[Floats, Floats]:
-    """(u, v) of positions in a part's unit box: the angle about z and the height, or face by face around the box."""
+    """(u, v) of positions in a part's unit box: the angle about z and the height, or face by face around the box.
+
+    For the chart "own" they are there already.
+    """
+    if chart == "own":
+        return rest[:, 0], rest[:, 1]
     x, y, z = (rest - 0.5).T
     if chart == "round":
         return np.arctan2(y, x) / (2 * np.pi) + 0.5, rest[:, 2]

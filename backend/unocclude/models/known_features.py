@@ -6,11 +6,14 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+DEEP_FROM = 3
+"""First of the classifier's seven groups of blocks that works on 1/16 of the picture's sides."""
+
 
 class KnownFeatures(nn.Module):
     """timm's classifier of that name up to its last maps, with 1/4, 1/8, 1/16 and 1/32 of the picture's sides.
 
-    The classifier stays as it is, unless a training frees it; what lies behind it learns to read its maps.
+    The classifier stays as it is, unless a training frees its deep part; what lies behind it learns to read its maps.
     """
 
     def __init__(self, name: str) -> None:
@@ -22,9 +25,17 @@ class KnownFeatures(nn.Module):
         self.widths: list[int] = classifier.feature_info.channels()
 
     def learn_along(self, known: KnownFeatures) -> None:
-        """Begins with the classifier of `known` and frees it: what saw photographs learns on, never from nothing."""
+        """Begins with the classifier of `known` and frees its deep part: what saw photographs learns on, never from
+        nothing. The fine maps' layers know edges and colours of anything; to train them too takes twice the time.
+        """
         self.classifier.load_state_dict(known.classifier.state_dict())
-        self.classifier.requires_grad_(True)
+        for block in self._deep():
+            block.requires_grad_(True)
+
+    def _deep(self) -> list[nn.Module]:
+        """The blocks from 1/16 of the picture's sides on; they hold nearly all of the weights."""
+        blocks = self.classifier.get_submodule("blocks")
+        return list(blocks.children())[DEEP_FROM:]
 
     def train(self, mode: bool = True) -> Self:
         """The classifier's batch statistics are those of ImageNet, also in training."""

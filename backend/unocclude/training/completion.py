@@ -18,6 +18,7 @@ from unocclude.models.samplers import DPMSolver, gaussian
 from unocclude.models.weights import load_bundled, save_bundled
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
 from unocclude.training.pictures import Picture, from_bytes, on_white, sheet, to_bytes, to_tensor
+from unocclude.training.thumbnail_start import plain_encoder
 
 VALIDATION = 48
 HIGH_NOISE_SHARE = 0.5
@@ -104,7 +105,7 @@ class CompletionTask:
     @torch.inference_mode()
     def _encode(self, path: Path) -> Tensors:
         autoencoder = self._autoencoder
-        device = next(autoencoder.parameters()).device
+        device, encode = next(autoencoder.parameters()).device, plain_encoder(autoencoder)
         library = PairLibrary([path])
         collected: dict[str, list[Tensor]] = {name: [] for name in (*SHOWN, "visible")}
         for first in range(0, len(library), ENCODED_AT_ONCE):
@@ -117,8 +118,8 @@ class CompletionTask:
                     [p.visible[..., None] for p in pairs],
                 )
             )
-            condition = torch.cat([autoencoder.posterior(x).mode() for x in (images, visible)], dim=1)
-            collected["target"].append(autoencoder.encode(wholes).half().cpu())
+            condition = torch.cat([encode(pictures) for pictures in (images, visible)], dim=1)
+            collected["target"].append(autoencoder.standardise(encode(wholes)).half().cpu())
             collected["condition"].append(condition.half().cpu())
             collected["picture"].append(to_bytes(images))
             collected["visible"].append(torch.from_numpy(np.stack([p.visible for p in pairs])))

@@ -110,7 +110,7 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
 
     Where there is no checkpoint, it begins with the weights in `bundled`, if there are any, and of the same shapes.
     Weights there that validate better than the trained ones stay. Frozen parameters are always the task's own: what
-    it is given may have learned more since. On CUDA it computes in bfloat16 where autocast deems that safe.
+    it is given may have learned more since. Where bfloat16 is fast, it computes in it what autocast deems safe.
 
     `folder` gets checkpoint.pt, history.jsonl, loss.png and validation_*.png. A run that has used up its minutes goes
     on when the schedule grants more.
@@ -148,7 +148,7 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
                 group["lr"] = float(rate)
             torch.manual_seed(schedule.seed * 1_000_003 + step)
             batch = {name: tensor.to(device, non_blocking=True) for name, tensor in next(batches).items()}
-            with torch.autocast(device.type, torch.bfloat16, enabled=gpu):
+            with torch.autocast(device.type, torch.bfloat16, enabled=_bfloat16_is_fast(device)):
                 loss = task.loss(batch, np.random.default_rng([schedule.seed, step, 1]))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -170,6 +170,11 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
         print(f"{bundled.name} stays as it was: it validates at {before}, the trained weights at {after}.")
     else:
         task.export(best, bundled, {"steps": step, "minutes": round(used / 60, 1), "device": str(device)})
+
+
+def _bfloat16_is_fast(device: torch.device) -> bool:
+    """On CUDA, and on processors with matrix units for it (AMX); others emulate it."""
+    return device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
 
 
 def _learned(weights: Tensors, module: nn.Module) -> Tensors:

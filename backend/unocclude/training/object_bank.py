@@ -17,6 +17,7 @@ from unocclude.models.autoencoder import Autoencoder
 from unocclude.models.input_view import prepare
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
 from unocclude.training.pictures import on_white, to_bytes, to_tensor
+from unocclude.training.thumbnail_start import plain_encoder
 
 INPUT_SIZE = 200
 """Pixels of the input object's longer side, of 256."""
@@ -69,14 +70,15 @@ class ObjectBank:
 def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
     library = ObjectLibrary([path])
     rng = np.random.default_rng(int(path.stem.rsplit("_", 1)[-1]))
-    device = next(autoencoder.parameters()).device
+    device, encode = next(autoencoder.parameters()).device, plain_encoder(autoencoder)
     names = ("target", *SHOWN, "elevation", "azimuth_step")
     rows: dict[str, list[Tensor]] = {name: [] for name in names}
     for index in range(OBJECTS_PER_SHARD):
         targets = F.interpolate(to_tensor(on_white(library.targets(index))), VIEW_SIZE, mode="bilinear").to(device)
-        rows["target"].append(torch.cat([autoencoder.encode(t[None]) for t in targets]).half().cpu())
+        plain = torch.cat([encode(target[None]) for target in targets])
+        rows["target"].append(autoencoder.standardise(plain).half().cpu())
         inputs = input_views(library, index, rng).to(device)
-        rows["input"].append(torch.cat([autoencoder.posterior(x[None]).mode() for x in inputs]).half().cpu())
+        rows["input"].append(torch.cat([encode(x[None]) for x in inputs]).half().cpu())
         rows["picture"].append(to_bytes(inputs[:, :3]))
         steps, elevations = zip(*(library.query_camera(index, v) for v in range(QUERY_VIEWS)), strict=True)
         rows["elevation"].append(torch.deg2rad(torch.tensor(elevations)))

@@ -36,6 +36,7 @@ DEFAULT = Path(__file__).parent / "default.toml"
 @dataclass(frozen=True)
 class TrainingConfig:
     """`folder` holds data, latents and checkpoints. `photographs`: folders of background pictures, may be empty.
+    `meshes`: folders of models that join the procedural objects, may be empty.
 
     `minutes`: of training in all, by model, counted over resumed runs; `rates`: learning rates by model;
     `batches`: examples a step by model. `workers` make data, and batches ahead of a GPU.
@@ -43,6 +44,7 @@ class TrainingConfig:
 
     folder: Path
     photographs: tuple[Path, ...]
+    meshes: tuple[Path, ...]
     objects: int
     pairs: int
     scenes: int
@@ -68,8 +70,8 @@ def read_config(path: Path | None) -> TrainingConfig:
     unknown = set(values) - {f.name for f in fields(TrainingConfig)}
     if unknown:
         raise InputError(f"Unknown entries: {', '.join(sorted(unknown))}.", f"{DEFAULT.name} shows all there are.")
-    photographs = tuple(Path(p) for p in values.pop("photographs"))
-    return TrainingConfig(folder=Path(values.pop("folder")), photographs=photographs, **values)
+    photographs, meshes = (tuple(Path(p) for p in values.pop(name)) for name in ("photographs", "meshes"))
+    return TrainingConfig(folder=Path(values.pop("folder")), photographs=photographs, meshes=meshes, **values)
 
 
 def run(what: str, path: Path | None) -> None:
@@ -81,7 +83,8 @@ def run(what: str, path: Path | None) -> None:
 
 def _run(what: str, config: TrainingConfig) -> None:
     if what == "objects":
-        _follow(write_library(config.folder / "objects", config.objects, config.seed, config.workers))
+        folder = config.folder / "objects"
+        _follow(write_library(folder, config.objects, config.seed, config.workers, config.meshes))
     elif what == "pairs":
         _follow(write_pairs(config.folder / "pairs", _scenes(config), config.pairs, config.seed, config.workers))
     else:

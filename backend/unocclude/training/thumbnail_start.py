@@ -8,15 +8,20 @@ so: its latents are the 8 x 8 block means of R, G, B and alpha, less the backgro
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unocclude.models.autoencoder import LATENT_CHANNELS, Autoencoder
+from unocclude.models.volumes import LATENT_STRIDE
 
 BACKGROUND = (1.0, 1.0, 1.0, -1.0)
 """Carried as 0, so that zero padding means background: white, alpha -1."""
 ENCODER_CONSTANT = 100.0
-"""Large enough that the encoder is linear to a thousandth."""
+"""Large enough that the encoder is linear to a thousandth or two."""
+LINEAR_TO = 4e-3
 DECODER_CONSTANT = 10.0
 """Large enough to start well, small enough to learn."""
 ENCODER_SPARE, DECODER_SPARE = 0.0, 0.1
@@ -40,6 +45,25 @@ def start_as_thumbnail(autoencoder: Autoencoder) -> None:
     for point in (kl.quant_conv, kl.post_quant_conv):
         nn.init.zeros_(point.bias)
         point.weight.copy_(torch.eye(point.weight.shape[0])[..., None, None])
+
+
+def plain_encoder(autoencoder: Autoencoder) -> Callable[[Tensor], Tensor]:
+    """Plain posterior means of pictures (B, C, H, W): a hundred times faster where the encoder still is as started."""
+
+    def means(pictures: Tensor) -> Tensor:
+        background = pictures.new_tensor(BACKGROUND).reshape(-1, 1, 1)
+        return F.avg_pool2d(autoencoder.fit_channels(pictures) - background, LATENT_STRIDE)
+
+    def encoded(pictures: Tensor) -> Tensor:
+        return autoencoder.posterior(pictures).mode()
+
+    if autoencoder.config.channels != len(BACKGROUND):
+        return encoded
+    device = next(autoencoder.parameters()).device
+    probe = torch.rand(1, len(BACKGROUND), 64, 64, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.inference_mode():
+        as_started = torch.allclose(encoded(probe), means(probe), rtol=0, atol=LINEAR_TO)
+    return means if as_started else encoded
 
 
 def _start(half: nn.Module, offset_in: Tensor, offset_out: Tensor, constant: float, spare: float) -> None:
