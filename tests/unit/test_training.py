@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from unocclude.errors import InputError
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
 from unocclude.models.weights import load_bundled, read_card, save_bundled
-from unocclude.training.thumbnail_start import BACKGROUND, start_as_thumbnail
+from unocclude.training.thumbnail_start import BACKGROUND, plain_encoder, start_as_thumbnail
 
 pytest.importorskip("matplotlib", reason="training needs the `train` extra")
 
@@ -149,6 +149,24 @@ def test_the_thumbnail_start_is_block_means_and_enlargement() -> None:
     means = F.avg_pool2d(pictures, 8) - torch.tensor(BACKGROUND)[:, None, None]
     assert (latents - means).abs().max() < 5e-3
     assert (decoded - pictures)[..., 12:-12, 12:-12].abs().mean() < 0.15
+
+
+def test_an_encoder_as_started_is_not_run_and_any_other_is() -> None:
+    autoencoder = Autoencoder(AutoencoderConfig.bundled())
+    start_as_thumbnail(autoencoder)
+    torch.manual_seed(0)
+    pictures, mask = torch.rand(2, 4, 64, 64) * 2 - 1, torch.ones(1, 1, 64, 64)
+
+    def both(given: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode():
+            return plain_encoder(autoencoder)(given), autoencoder.posterior(given).mode()
+
+    for given in (pictures, pictures[:, :3], mask):
+        means, encoded = both(given)
+        assert 0 < (means - encoded).abs().max() < 5e-3
+    with torch.no_grad():
+        autoencoder.kl.quant_conv.weight.mul_(1.1)
+    assert torch.equal(*both(pictures))
 
 
 def test_a_configuration_replaces_single_entries(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 DEEP_FROM = 3
-"""First of the classifier's seven groups of blocks that works on 1/16 of the picture's sides."""
+"""The first of its seven groups of blocks that works on 1/16 of the picture's sides."""
 
 
 class KnownFeatures(nn.Module):
@@ -26,16 +26,19 @@ class KnownFeatures(nn.Module):
 
     def learn_along(self, known: KnownFeatures) -> None:
         """Begins with the classifier of `known` and frees its deep part: what saw photographs learns on, never from
-        nothing. The fine maps' layers know edges and colours of anything; to train them too takes twice the time.
+        nothing.
         """
         self.classifier.load_state_dict(known.classifier.state_dict())
-        for block in self._deep():
-            block.requires_grad_(True)
+        self.free_deep_part()
 
-    def _deep(self) -> list[nn.Module]:
-        """The blocks from 1/16 of the picture's sides on; they hold nearly all of the weights."""
-        blocks = self.classifier.get_submodule("blocks")
-        return list(blocks.children())[DEEP_FROM:]
+    def free_deep_part(self) -> None:
+        """Of the classifier, this part is trained, from 1/16 of the picture's sides on: nearly all of the weights.
+
+        The layers before know edges and colours of anything; to train them too takes twice the time.
+        """
+        self.classifier.requires_grad_(False)
+        for group in list(self.classifier.get_submodule("blocks").children())[DEEP_FROM:]:
+            group.requires_grad_(True)
 
     def train(self, mode: bool = True) -> Self:
         """The classifier's batch statistics are those of ImageNet, also in training."""

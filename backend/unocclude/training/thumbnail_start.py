@@ -21,7 +21,7 @@ BACKGROUND = (1.0, 1.0, 1.0, -1.0)
 """Carried as 0, so that zero padding means background: white, alpha -1."""
 ENCODER_CONSTANT = 100.0
 """Large enough that the encoder is linear to a thousandth or two."""
-LINEAR_TO = 4e-3
+LINEAR_TO = 5e-3
 DECODER_CONSTANT = 10.0
 """Large enough to start well, small enough to learn."""
 ENCODER_SPARE, DECODER_SPARE = 0.0, 0.1
