@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -75,12 +76,13 @@ def _part(mesh: trimesh.Trimesh, y_up: bool) -> Part:
     if y_up:
         vertices = vertices[:, [0, 2, 1]] * [1, -1, 1]
     form = Mesh(vertices, faces)
-    material = getattr(mesh.visual, "material", None)
+    visual: Any = mesh.visual
+    material = getattr(visual, "material", None)
     picture = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
-    uv = getattr(mesh.visual, "uv", None)
+    uv = getattr(visual, "uv", None)
     if picture is not None and uv is not None:
         return Part(form, _pictured(picture), "own", np.asarray(uv, np.float64)[corners])
-    colour = np.asarray(mesh.visual.main_color if material is None else material.main_color)
+    colour = np.asarray(visual.main_color if material is None else material.main_color)
     return Part(form, _plain(colour[:3] / 255.0))
 
 
