@@ -30,13 +30,6 @@ def chequered_colour(points: np.ndarray) -> np.ndarray:
     return np.where(dark, position_colour(points) // 3, position_colour(points))
 
 
-def depth_of(mesh: trimesh.Trimesh) -> np.ndarray:
-    """(16, 256, 256) camera z of a mesh in the 16 views, 0 beside it."""
-    given = np.asarray(mesh.vertices), np.asarray(mesh.faces)
-    rasters = [rasterise(*given, camera, intrinsics(), VIEW_SIZE) for camera in target_cameras()]
-    return np.stack([np.where(raster.face >= 0, raster.depth, 0) for raster in rasters]).astype(np.float16)
-
-
 def views_of(mesh: trimesh.Trimesh, colour: Callable[[np.ndarray], np.ndarray] = position_colour) -> ViewSet:
     """The 16 views of a mesh, its `colour` a function of the place."""
     vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)

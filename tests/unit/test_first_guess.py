@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
-from shapes_in_view import chequered_colour, depth_of, sphere, views_of
+from shapes_in_view import chequered_colour, sphere, views_of
 from unocclude.cameras import target_cameras
-from unocclude.pipeline.first_guess import DEPTH_WEIGHT, PhotoConsistency, first_guess, smooth_colours
+from unocclude.pipeline.first_guess import PhotoConsistency, first_guess, smooth_colours
 from unocclude.pipeline.hull import Silhouettes, VisualHull
 from unocclude.pipeline.meshing import Grid
 from unocclude.pipeline.types import ViewSet
@@ -49,31 +49,6 @@ def test_a_cup_is_hollow_and_has_walls_and_a_floor() -> None:
     assert not inside(guess, 0.2, 0, 0.1)
     assert inside(guess, 0.33, 0, 0)
     assert inside(guess, 0, 0, -0.27)
-
-
-def plain_colour(points: np.ndarray) -> np.ndarray:
-    return np.full(points.shape, 128, np.uint8)
-
-
-@pytest.mark.parametrize("true", [cup(), can()], ids=["cup", "can"])
-def test_depth_tells_a_cup_from_a_can_where_colours_do_not(true: trimesh.Trimesh) -> None:
-    views = views_of(true, plain_colour)
-    hull = hull_of(views)
-    guess = first_guess(hull, GRID, ViewSet(views.rgba, depth_of(true)))
-    hollow = not true.contains([[0, 0, 0.2]])[0]
-    assert inside(first_guess(hull, GRID, views), 0, 0, 0.2)
-    assert inside(guess, 0, 0, 0.2) is not hollow
-    assert inside(guess, 0.33, 0, 0)
-    assert inside(guess, 0, 0, -0.27)
-
-
-def test_the_true_depth_is_off_by_nothing() -> None:
-    views = ViewSet(views_of(sphere(0.35), plain_colour).rgba, depth_of(sphere(0.35)))
-    radius = np.linalg.norm(GRID.points(), axis=-1)
-    consistency = PhotoConsistency.of(views, GRID)
-    smaller, true = (consistency.disagreement(radius - r) for r in (0.3, 0.35))
-    assert true < 1
-    assert smaller > true + DEPTH_WEIGHT * 0.04
 
 
 def test_what_the_outlines_tell_already_stays() -> None:

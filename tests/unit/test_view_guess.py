@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from unocclude.cameras import DISTANCE, FOCAL, VIEW_COUNT, VIEW_SIZE, world_to_camera
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
-from unocclude.models.view_guess import DEPTH_SIDE, SIDE, GuessConfig, Seen, ViewGuess
+from unocclude.models.view_guess import SIDE, GuessConfig, Seen, ViewGuess
 from unocclude.models.volumes import frustum_points, place_in_frustum, volume_vertices
-from unocclude.training.guess import LEAST_LIGHT, surface_loss
 
 ALL = torch.arange(VIEW_COUNT)[None]
 
@@ -46,7 +45,7 @@ def test_a_dense_ball_is_a_disc_from_everywhere(guess: ViewGuess) -> None:
     radius, where = 0.3, vertices(guess)
     inside = (where.norm(dim=-1) < radius).float()[None, None]
     colour = torch.full((1, 3, *inside.shape[2:]), -0.5)
-    views = guess.render(200 * inside, colour, ALL)[0][0]
+    views = guess.render(200 * inside, colour, ALL)[0]
     row, column = np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2
     focal = FOCAL * SIDE / VIEW_SIZE
     from_axis = np.hypot(row, column) / focal
@@ -63,50 +62,11 @@ def test_what_is_in_front_hides_what_is_behind(guess: ViewGuess) -> None:
     where = vertices(guess)
     density = (where.abs().amax(-1) < 0.25).float()[None, None] * 200
     dark = torch.where(where[..., 0] > 0, -2.0, 0.0)[None, None]  # the half towards view 0 is black, the other white
-    front, back = guess.render(density, dark.expand(-1, 3, -1, -1, -1), torch.tensor([[0, VIEW_COUNT // 2]]))[0][0]
+    front, back = guess.render(density, dark.expand(-1, 3, -1, -1, -1), torch.tensor([[0, VIEW_COUNT // 2]]))[0]
     middle = SIDE // 2 + 2
     assert front[0, middle, middle] < -1.7
     assert back[0, middle, middle] > -0.3
     assert torch.equal(front[3] > 1, back[3] > 1)
-
-
-def ball_depth(radius: float, side: int) -> np.ndarray:
-    """(side, side) camera z of a ball about the centre, seen from anywhere; 0 beside it."""
-    row, column = (np.mgrid[:side, :side] + 0.5 - side / 2) * VIEW_SIZE / side / FOCAL
-    a, b = row**2 + column**2 + 1, -2 * DISTANCE
-    root = b**2 - 4 * a * (DISTANCE**2 - radius**2)
-    return np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / (2 * a), 0)
-
-
-def test_depth_is_where_half_of_the_light_has_ended(guess: ViewGuess) -> None:
-    where = vertices(guess)
-    density = 300 * (where.norm(dim=-1) < 0.3).float()[None, None]
-    depth = guess.depths(density)[0].numpy()
-    true = ball_depth(0.3, DEPTH_SIDE)
-    assert depth.shape == (VIEW_COUNT, DEPTH_SIDE, DEPTH_SIDE)
-    within = np.broadcast_to(ball_depth(0.25, DEPTH_SIDE) > 0, depth.shape)
-    assert np.abs(depth - true)[within].max() < 0.04
-    assert (depth[:, ball_depth(0.34, DEPTH_SIDE) == 0] == 0).all()
-    assert (guess.depths(density / 1000) == 0).all(), "light goes by"
-    network = ViewGuess(guess.config).eval().half()
-    assert np.abs(network.depths(density.half())[0].numpy() - depth).max() < 0.01
-
-
-def test_where_rays_end_is_most_likely_at_the_true_surface(guess: ViewGuess) -> None:
-    where = vertices(guess)
-    full = torch.from_numpy(ball_depth(0.3, SIDE)).float().expand(1, VIEW_COUNT, -1, -1)
-    colour = torch.zeros(1, 3, *where.shape[:3])
-
-    def loss(density: Tensor) -> float:
-        return float(surface_loss(guess.render(density[None, None], colour, ALL)[1], full, guess))
-
-    distance = where.norm(dim=-1)
-    ball, fog = 200 * (distance < 0.3).float(), 4 * (distance < 0.3).float()
-    small, none = 200 * (distance < 0.2).float(), torch.zeros_like(distance)
-    assert loss(ball) < 0.5
-    assert loss(ball) < loss(fog) - 0.5
-    assert loss(ball) < loss(small) - 0.5
-    assert loss(none) == pytest.approx(-np.log(LEAST_LIGHT), rel=1e-3)
 
 
 def test_nothing_of_the_input_lies_outside_its_own_silhouette_in_the_volume(guess: ViewGuess) -> None:
@@ -140,8 +100,6 @@ def test_each_view_is_told_its_own_guess() -> None:
         spatial = network.spatial_volume(torch.randn(1, VIEW_COUNT, 4, SIDE, SIDE), t, condition)
         told = network.view_condition(spatial, t, condition, indices).latents
     assert condition.guess.shape == (1, VIEW_COUNT, 4, SIDE, SIDE)
-    assert condition.depth is not None
-    assert condition.depth.shape == (1, VIEW_COUNT, DEPTH_SIDE, DEPTH_SIDE)
     assert torch.equal(told, condition.guess[0, [5, 0]])
     assert not torch.equal(told[0], told[1])
 
@@ -155,12 +113,12 @@ def test_the_volume_is_learned_from_views() -> None:
     colour = torch.full((1, 3, *inside.shape[2:]), -1.5)
     some = ALL[:, ::5]
     with torch.no_grad():
-        true, _ = guess.render(200 * inside, colour, ALL)
+        true = guess.render(200 * inside, colour, ALL)
     given = seen(true[:, 0], float(np.deg2rad(30.0)))
     optimiser = torch.optim.Adam([p for p in guess.parameters() if p.requires_grad], 3e-3)
     errors = []
     for _ in range(15):
-        error = (guess(given, some)[0] - true[:, some[0]]).square().mean()
+        error = (guess(given, some) - true[:, some[0]]).square().mean()
         optimiser.zero_grad()
         error.backward()
         optimiser.step()

@@ -70,19 +70,9 @@ def test_a_mirrored_object_is_seen_mirrored_from_the_other_side(
 ) -> None:
     rows = bank(objects, tmp_path, network)
     which, query = torch.tensor([1]), torch.tensor([2])
-    plain, mirrored = (rows.examples(which, query, torch.tensor([flag])) for flag in (False, True))
-    for name in ("target", "depth"):
-        assert torch.equal(mirrored[name][0, 0], plain[name][0, 0].flip(-1))
-        assert torch.equal(mirrored[name][0, 3], plain[name][0, -3].flip(-1))
-
-
-def test_depth_is_known_where_the_views_show_the_object(objects: Path, tmp_path: Path, network: SyncDreamer) -> None:
-    one = bank(objects, tmp_path, network).held_back(2)
-    opacity = network.autoencoder.plain(one["target"].float())[:, :, 3] / 2
-    depth = one["depth"].float()
-    assert ((depth > 0) == (opacity > 0.5)).float().mean() > 0.98
-    assert depth[depth > 0].min() > 1.5 - 0.87
-    assert depth.max() < 1.5 + 0.87
+    plain, mirrored = (rows.examples(which, query, torch.tensor([flag]))["target"][0] for flag in (False, True))
+    assert torch.equal(mirrored[0], plain[0].flip(-1))
+    assert torch.equal(mirrored[3], plain[-3].flip(-1))
 
 
 def test_some_inputs_are_partly_vague(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from unocclude.data.meshes import MeshStock
 from unocclude.data.shapes import Floats
 from unocclude.data.textures import Texture
 
-MESH_SHARE = 0.7
-"""Of the objects, where there are meshes from outside."""
+MESH_SHARE = 0.3
+"""Of the objects, where there are meshes from outside: what is drawn most is what a half-seen thing is taken for."""
 
 
 @dataclass(frozen=True)

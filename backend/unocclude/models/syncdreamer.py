@@ -62,17 +62,14 @@ class SyncDreamerConfig:
 
 @dataclass(frozen=True)
 class InputCondition:
-    """The input view: plain latents (B, 4, h, w), image embedding (B, E), camera elevation (B,) in radians.
-
-    Where the network guesses, also the views as first guessed: `guess`, plain latents (B, 16, 4, h, w), and `depth`,
-    camera z (B, 16, s, s) of the surface in them, 0 beside it.
+    """The input view: plain latents (B, 4, h, w), image embedding (B, E), camera elevation (B,) in radians; `guess`:
+    plain latents (B, 16, 4, h, w) of the views as first guessed, where the network guesses.
     """
 
     latents: Tensor
     embedding: Tensor
     elevation: Tensor
     guess: Tensor | None = None
-    depth: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -142,21 +139,16 @@ class SyncDreamer(nn.Module):
         if generator is not None:
             noise = torch.randn(latents.shape, generator=generator).to(latents)
             latents = latents + posterior.std * noise
-        guess = depth = None
+        guess = None
         if self.guess is not None:
-            density, colour = self.guess.imagine(Seen(latents, self.guess.known(picture[:, :3]), elevation))
-            guess, depth = self.guess.render(density, colour, self._all_views(latents))[0], self.guess.depths(density)
-        return InputCondition(latents, self.image_encoder(picture[:, :3]), elevation, guess, depth)
+            guess = self.guess_views(Seen(latents, self.guess.known(picture[:, :3]), elevation))
+        return InputCondition(latents, self.image_encoder(picture[:, :3]), elevation, guess)
 
     def guess_views(self, seen: Seen) -> Tensor:
         """(B, 16, 4, 32, 32) plain latents, of a network that guesses."""
         assert self.guess is not None
-        return cast(Tensor, self.guess(seen, self._all_views(seen.latents))[0])
-
-    @staticmethod
-    def _all_views(latents: Tensor) -> Tensor:
-        """(B, 16) indices for latents (B, ...), where they are."""
-        return torch.arange(VIEW_COUNT, device=latents.device).expand(len(latents), -1)
+        views = torch.arange(VIEW_COUNT, device=seen.latents.device).expand(len(seen.latents), -1)
+        return cast(Tensor, self.guess(seen, views))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (N, C, 256, 256) of views (N, 4, 32, 32)."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unocclude.cameras import AZIMUTHS, DISTANCE, VIEW_SIZE, target_cameras, world_to_camera
+from unocclude.cameras import AZIMUTHS, VIEW_SIZE, target_cameras, world_to_camera
 from unocclude.models.autoencoder import LATENT_CHANNELS
 from unocclude.models.known_features import KnownFeatures
 from unocclude.models.volumes import (
@@ -38,8 +38,6 @@ FOG = -2.0
 """What it says before training where the picture shows the object: light passes, but the object is seen."""
 CLEARING = 4.0
 """How much less it says where the picture shows none."""
-DEPTH_SIDE = 64
-"""Pixels of a side of the depth maps: as fine as the volume is."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ class ViewGuess(nn.Module):
         """The classifier's two deepest maps of pictures (B, 3, H, W) in [-1, 1]."""
         return self.classifier.maps(picture)[2:]
 
-    def forward(self, seen: Seen, views: Tensor) -> tuple[Tensor, Tensor]:
-        """What `render` gives of the views with indices (B, K)."""
+    def forward(self, seen: Seen, views: Tensor) -> Tensor:
+        """(B, K, 4, 32, 32) plain latents of the views with indices (B, K)."""
         return self.render(*self.imagine(seen), views)
 
     def imagine(self, seen: Seen) -> tuple[Tensor, Tensor]:
@@ -119,45 +117,17 @@ class ViewGuess(nn.Module):
         colour = (less_white + 1).clamp(0.01, 0.99).logit() + raw[:, 1:]
         return density, 2 * colour.sigmoid() - 2
 
-    def render(self, density: Tensor, colour: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Plain latents (B, K, 4, 32, 32) of the views with indices (B, K), and how much of the light along each ray
-        ends at each of its samples, (B, K, samples, 32, 32): where the network believes the surface to be.
-        """
+    def render(self, density: Tensor, colour: Tensor, views: Tensor) -> Tensor:
+        """(B, K, 4, 32, 32) of the views with indices (B, K)."""
         batch, count = views.shape
         points = self.frustums[views].flatten(1, 2)
         samples = F.grid_sample(torch.cat([density, colour], dim=1), points, align_corners=True)
         samples = samples.reshape(batch, 4, count, self.config.samples, SIDE, SIDE)
-        ends = self._ends(samples[:, 0])
-        shown = (ends[:, None] * samples[:, 1:]).sum(dim=3)
-        return torch.cat([shown, 2 * ends.sum(dim=2)[:, None]], dim=1).transpose(1, 2), ends
-
-    def depths(self, density: Tensor) -> Tensor:
-        """(B, 16, DEPTH_SIDE, DEPTH_SIDE): camera z at which half of a ray's light has ended; 0 where more goes by."""
-        along, poses = self.sample_depths, torch.from_numpy(target_cameras()).float().to(density.device)
-        maps = []
-        for pose in poses.split(1):  # all views at once would fill gigabytes
-            points = frustum_points(pose, DEPTH_SIDE, self.config.samples, PIXEL_CENTRE) / HALF_EXTENT
-            points = points.to(density.dtype).expand(len(density), -1, -1, -1, -1)
-            sampled = F.grid_sample(density, points, align_corners=True)
-            ended = self._ends(sampled.float()).cumsum(dim=2)[:, 0]
-            first = (ended < 0.5).sum(dim=1, keepdim=True).clamp(max=len(along) - 1)
-            here, earlier = (ended.gather(1, index) for index in (first, (first - 1).clamp(min=0)))
-            share = ((0.5 - earlier) / (here - earlier).clamp(min=1e-6)).clamp(0, 1)
-            depth = along[first] - (1 - share) * (along[1] - along[0])
-            maps.append(torch.where(ended[:, -1:] > 0.5, depth, 0.0))
-        return torch.cat(maps, dim=1)
-
-    @property
-    def sample_depths(self) -> Tensor:
-        """(samples,) camera z of a ray's samples."""
-        near, far = DISTANCE - HALF_DEPTH, DISTANCE + HALF_DEPTH
-        return torch.linspace(near, far, self.config.samples, device=self.frustums.device)
-
-    def _ends(self, density: Tensor) -> Tensor:
-        """The share of each ray's light that ends at each sample, from the density there; (B, K, samples, h, w)."""
-        optical = density * (2 * HALF_DEPTH / (self.config.samples - 1))
-        before = optical.cumsum(dim=2) - optical
-        return (-before).exp() * (1 - (-optical).exp())
+        optical = samples[:, :1] * (2 * HALF_DEPTH / (self.config.samples - 1))
+        before = optical.cumsum(dim=3) - optical
+        weights = (-before).exp() * (1 - (-optical).exp())
+        shown = (weights * samples[:, 1:]).sum(dim=3)
+        return torch.cat([shown, 2 * weights.sum(dim=3)], dim=1).transpose(1, 2)
 
 
 def _input_poses(elevation: Tensor) -> Tensor:

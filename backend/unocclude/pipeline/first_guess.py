@@ -2,8 +2,7 @@
 
 Outlines cannot tell a lid from an opening, and above anything flat they leave a cone. Descent from there ends with a
 painted lid. So some tops are tried as a whole, and the one on which the views' colours disagree least is taken: the
-photo-consistency of space carving (Kutulakos and Seitz 2000), judged for shapes instead of single voxels. Where the
-views come with depth, it has a say too: soft views agree about as well on a lid as on an opening.
+photo-consistency of space carving (Kutulakos and Seitz 2000), judged for shapes instead of single voxels.
 """
 
 from __future__ import annotations
@@ -47,10 +46,6 @@ SLACK = 0.03
 """How far behind what a view sees a point may lie and still count as seen."""
 MISSED = 40.0
 """Disagreement, of 255, where a view shows the object and the shape leaves nothing."""
-DEPTH_WEIGHT = 100.0
-"""Disagreement, of 255, for each unit of length between the shape and the depth that comes with a view."""
-FAR_OFF = 0.3
-"""Depth that is farther off counts no more: it is that of something else."""
 
 Floats = NDArray[np.float32]
 
@@ -86,9 +81,8 @@ class _Hollow:
 class _View:
     """A view for comparison: camera (3, 4), blurred colours (H, W, 3) and where they count (H, W).
 
-    Its rays (N,) through `pixels` of a smaller picture: origins and directions (N, 3), the camera z that the view tells
-    (N,), 0 if none, samples at distances `along` (N, S), which are at `places` (1, N, S, 1, 3) of the lattice, as
-    `grid_sample` wants them.
+    Its rays (N,) through `pixels` of a smaller picture: origins and directions (N, 3), samples at distances `along`
+    (N, S), which are at `places` (1, N, S, 1, 3) of the lattice, as `grid_sample` wants them.
     """
 
     camera: NDArray[np.float64]
@@ -97,52 +91,38 @@ class _View:
     pixels: NDArray[np.intp]
     origins: Tensor
     directions: Tensor
-    depth: Floats
     along: Tensor
     places: Tensor
 
 
 @dataclass(frozen=True)
-class _Hits:
-    """Where a view's rays meet a shape: which of them do (N,), points (M, 3), distances (SIZE, SIZE), inf elsewhere."""
-
-    rays: NDArray[np.bool_]
-    points: Floats
-    distances: Floats
-
-
-@dataclass(frozen=True)
 class PhotoConsistency:
-    """How well the colours of the views agree on the surface of a shape on a grid, and it with their depth."""
+    """How well the colours of the views agree on the surface of a shape on a grid."""
 
     views: list[_View]
 
     @classmethod
     def of(cls, views: ViewSet, grid: Grid) -> PhotoConsistency:
         return cls([
-            _prepared(picture, depth, camera, grid)
-            for picture, depth, camera in zip(views.rgba, views.depth, target_cameras(), strict=True)
+            _prepared(picture, camera, grid)
+            for picture, camera in zip(views.rgba, target_cameras(), strict=True)
             if (picture[..., 3] > 127).any()
         ])  # fmt: skip
 
     def disagreement(self, sdf: Floats) -> float:
         """Mean standard deviation, of 255, of a surface point's colour over the views that see it.
 
-        Where the views tell depth, DEPTH_WEIGHT times the mean distance to it comes on top. `sdf` (X, Y, Z) is the
-        shape on the grid. Points are those that the views' rays meet.
+        `sdf` (X, Y, Z) is the shape on the grid. Points are those that the views' rays meet.
         """
         found = [_first_hits(torch.from_numpy(np.ascontiguousarray(sdf)), view) for view in self.views]
-        return self._colours(found) + DEPTH_WEIGHT * self._distance(found)
-
-    def _colours(self, found: list[_Hits]) -> float:
-        points = np.concatenate([hits.points for hits in found])
-        missed = sum(int((~hits.rays).sum()) for hits in found)
+        points = np.concatenate([hits for hits, _, _ in found])
+        missed = sum(misses for _, _, misses in found)
         count, mean, square = np.zeros(len(points)), np.zeros((len(points), 3)), np.zeros((len(points), 3))
-        for view, hits in zip(self.views, found, strict=True):
+        for view, (_, depth, _) in zip(self.views, found, strict=True):
             pixels, _ = project(points, view.camera, intrinsics())
             column, row = (np.clip(pixels[:, i].astype(int), 0, VIEW_SIZE - 1) for i in range(2))
             centre = -view.camera[:, :3].T @ view.camera[:, 3]
-            near = hits.distances[row * SIZE // VIEW_SIZE, column * SIZE // VIEW_SIZE]
+            near = depth[row * SIZE // VIEW_SIZE, column * SIZE // VIEW_SIZE]
             sees = (np.linalg.norm(points - centre, axis=1) < near + SLACK) & view.counts[row, column]
             colour = sample_image(view.colours, pixels)
             count += sees
@@ -156,16 +136,6 @@ class PhotoConsistency:
         deviation = np.sqrt(np.maximum(variance, 0).mean(1)).mean()
         return float((deviation * len(points) + MISSED * missed) / (len(points) + missed))
 
-    def _distance(self, found: list[_Hits]) -> float:
-        """Mean difference in camera z over the rays that meet the shape and have been told a depth, 0 without any."""
-        off = []
-        for view, hits in zip(self.views, found, strict=True):
-            told = view.depth[hits.rays]
-            depth = hits.points @ view.camera[2, :3] + view.camera[2, 3]
-            off.append(np.minimum(abs(depth - told), FAR_OFF)[told > 0])
-        differences = np.concatenate(off)
-        return float(differences.mean()) if len(differences) else 0.0
-
 
 def smooth_colours(picture: Image, blur: float) -> Floats:
     """(H, W, 3), 0 to 255: the colours of an RGBA picture blurred by so many pixels, without the background's."""
@@ -174,7 +144,7 @@ def smooth_colours(picture: Image, blur: float) -> Floats:
     return np.asarray(blurred[0] / np.maximum(blurred[1], 1e-3))
 
 
-def _prepared(picture: Image, depth: NDArray[np.float16], camera: NDArray[np.float64], grid: Grid) -> _View:
+def _prepared(picture: Image, camera: NDArray[np.float64], grid: Grid) -> _View:
     counts = ndimage.binary_erosion(picture[..., 3] > 127, iterations=EDGE)
     rows, columns = np.indices((SIZE, SIZE)).reshape(2, -1)
     middle = ((np.stack([rows, columns]) + 0.5) * VIEW_SIZE / SIZE).astype(int)
@@ -188,11 +158,11 @@ def _prepared(picture: Image, depth: NDArray[np.float16], camera: NDArray[np.flo
     along = near[:, None] + (far - near).clamp_min(0)[:, None] * (torch.arange(SAMPLES) + 0.5) / SAMPLES
     points = origins[:, None] + directions[:, None] * along[..., None]
     places = ((points - low) / (high - low) * 2 - 1).flip(-1)[None, :, :, None]
-    told = depth[middle[0], middle[1]][pixels].astype(np.float32)
-    return _View(camera, smooth_colours(picture, BLUR), counts, pixels, origins, directions, told, along, places)
+    return _View(camera, smooth_colours(picture, BLUR), counts, pixels, origins, directions, along, places)
 
 
-def _first_hits(sdf: Tensor, view: _View) -> _Hits:
+def _first_hits(sdf: Tensor, view: _View) -> tuple[Floats, Floats, int]:
+    """Where a view's rays meet the shape: points (M, 3), distances (SIZE, SIZE), inf elsewhere; how many rays miss."""
     along = view.along
     values = F.grid_sample(sdf[None, None], view.places, padding_mode="border", align_corners=True)[0, 0, ..., 0]
     inside = values < 0
@@ -201,10 +171,10 @@ def _first_hits(sdf: Tensor, view: _View) -> _Hits:
     v0, v1, d0, d1 = (x.gather(1, i)[:, 0] for x in (values, along) for i in (before, first))
     distance = torch.where(first[:, 0] > 0, d0 + (d1 - d0) * (v0 / (v0 - v1)).clamp(0, 1), d1)
     hit = inside.any(1)
-    distances = np.full(SIZE * SIZE, np.inf, np.float32)
-    distances[view.pixels[hit.numpy()]] = distance[hit].numpy()
-    points = (view.origins + view.directions * distance[:, None])[hit].numpy()
-    return _Hits(hit.numpy(), points, distances.reshape(SIZE, SIZE))
+    seen = np.full(SIZE * SIZE, np.inf, np.float32)
+    seen[view.pixels[hit.numpy()]] = distance[hit].numpy()
+    hits = (view.origins + view.directions * distance[:, None])[hit].numpy()
+    return hits, seen.reshape(SIZE, SIZE), int((~hit).sum())
 
 
 def _levelled(hull: Floats, grid: Grid) -> Iterator[Floats]:

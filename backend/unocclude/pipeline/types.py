@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unocclude.cameras import VIEW_COUNT, VIEW_SIZE
 from unocclude.protocol import JobSpec, Prompt
 
 __all__ = [
@@ -80,13 +79,9 @@ class Completions:
 
 @dataclass(frozen=True)
 class ViewSet:
-    """16 views around the object: (16, 256, 256, 4) uint8 RGBA, cameras as in `cameras.target_cameras`.
-
-    `depth` (16, 256, 256): camera z of the surface, as far as who made the views knows it, 0 where not.
-    """
+    """16 views around the object: (16, 256, 256, 4) uint8 RGBA, cameras as in `cameras.target_cameras`."""
 
     rgba: Image
-    depth: NDArray[np.float16] = field(default_factory=lambda: np.zeros((VIEW_COUNT, VIEW_SIZE, VIEW_SIZE), np.float16))
 
 
 @dataclass(frozen=True)

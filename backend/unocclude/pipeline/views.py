@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from unocclude.cameras import VIEW_COUNT, VIEW_SIZE
+from unocclude.cameras import VIEW_COUNT
 from unocclude.models.input_view import prepare
 from unocclude.models.memory import Passes, inference
 from unocclude.models.samplers import DDIM, DPMSolver, gaussian
@@ -59,14 +57,7 @@ def generate_views(
         latents = steps_of(model.schedule, steps).sample(
             denoise, (1, VIEW_COUNT, 4, 32, 32), gaussian(generator, device), on_step
         )
-        rgba = np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents[0]])
-        return ViewSet(rgba) if condition.depth is None else ViewSet(rgba, _enlarged(condition.depth))
-
-
-def _enlarged(depth: Tensor) -> NDArray[np.float16]:
-    """(16, 256, 256) from (1, 16, s, s). Next to the outline it is too small, which takes nothing from the object."""
-    fine = F.interpolate(depth.float(), VIEW_SIZE, mode="bilinear")
-    return np.asarray(fine[0].half().cpu().numpy())
+        return ViewSet(np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents[0]]))
 
 
 def _side_by_side(pictures: Image) -> Image:

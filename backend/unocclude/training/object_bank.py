@@ -15,7 +15,6 @@ from unocclude.cameras import VIEW_COUNT, VIEW_SIZE
 from unocclude.data.library import OBJECTS_PER_SHARD, QUERY_VIEWS, ObjectLibrary
 from unocclude.models.autoencoder import Autoencoder
 from unocclude.models.input_view import prepare
-from unocclude.models.volumes import LATENT_STRIDE
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
 from unocclude.training.pictures import on_white, to_bytes, to_tensor
 from unocclude.training.thumbnail_start import plain_encoder
@@ -26,13 +25,12 @@ BLURRED_SHARE = 0.5
 """Of input views, in which a part is as vague as a completion's hidden one."""
 ELEVATION_ERROR = 5.0
 """Standard deviation, in degrees, of what training is told from the truth: in use, elevations are estimates."""
-SIXTEEN, SHOWN = ("target", "depth"), ("input", "picture")
+SHOWN = ("input", "picture")
 
 
 class ObjectBank:
-    """In memory, by object: `target` (16, 4, 32, 32) standardised latents, `depth` (16, 32, 32) camera z, 0 beside it;
-    by its free views: `input` (4, 32, 32) plain latents, `picture` (3, 256, 256) uint8 on white, `elevation` in
-    radians, `azimuth_step`.
+    """In memory, by object: `target` (16, 4, 32, 32) standardised latents; by its free views: `input` (4, 32, 32) plain
+    latents, `picture` (3, 256, 256) uint8 on white, `elevation` in radians, `azimuth_step`.
     """
 
     def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder) -> None:
@@ -62,8 +60,7 @@ class ObjectBank:
         """
         steps = self._rows["azimuth_step"][rows, queries]
         turn = torch.where(mirrored, -1, 1)[:, None] * torch.arange(VIEW_COUNT)
-        views = (turn + steps[:, None]) % VIEW_COUNT
-        found = {name: self._rows[name][rows[:, None], views] for name in SIXTEEN}
+        found = {"target": self._rows["target"][rows[:, None], (turn + steps[:, None]) % VIEW_COUNT]}
         found |= {name: self._rows[name][rows, queries] for name in SHOWN}
         flipped = {name: mirror(values, mirrored) for name, values in found.items()}
         return flipped | {"elevation": self._rows["elevation"][rows, queries]}
@@ -74,13 +71,12 @@ def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
     library = ObjectLibrary([path])
     rng = np.random.default_rng(int(path.stem.rsplit("_", 1)[-1]))
     device, encode = next(autoencoder.parameters()).device, plain_encoder(autoencoder)
-    names = (*SIXTEEN, *SHOWN, "elevation", "azimuth_step")
+    names = ("target", *SHOWN, "elevation", "azimuth_step")
     rows: dict[str, list[Tensor]] = {name: [] for name in names}
     for index in range(OBJECTS_PER_SHARD):
         targets = F.interpolate(to_tensor(on_white(library.targets(index))), VIEW_SIZE, mode="bilinear").to(device)
         plain = torch.cat([encode(target[None]) for target in targets])
         rows["target"].append(autoencoder.standardise(plain).half().cpu())
-        rows["depth"].append(torch.from_numpy(_at_latents(library.target_depth(index))).half())
         inputs = input_views(library, index, rng).to(device)
         rows["input"].append(torch.cat([encode(x[None]) for x in inputs]).half().cpu())
         rows["picture"].append(to_bytes(inputs[:, :3]))
@@ -88,12 +84,6 @@ def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
         rows["elevation"].append(torch.deg2rad(torch.tensor(elevations)))
         rows["azimuth_step"].append(torch.tensor(steps))
     return {name: torch.stack(values) for name, values in rows.items()}
-
-
-def _at_latents(depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(16, 32, 32) depth where the latents' rays go, from (16, h, h)."""
-    stride = depth.shape[1] * LATENT_STRIDE // VIEW_SIZE
-    return depth[:, stride // 2 :: stride, stride // 2 :: stride]
 
 
 def input_views(library: ObjectLibrary, index: int, rng: np.random.Generator) -> Tensor:
