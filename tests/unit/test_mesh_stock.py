@@ -38,7 +38,6 @@ def folder(tmp_path: Path) -> Path:
         uv, trimesh.visual.material.SimpleMaterial(image=picture, diffuse=(255, 255, 255, 255))
     )
     for name in NAMES:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
         tower.export(tmp_path / name)
     return tmp_path
 

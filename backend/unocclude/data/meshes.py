@@ -1,4 +1,4 @@
-"""Meshes from outside, among the procedural objects: models of real things in any format that trimesh reads."""
+"""Meshes from outside, among the procedural objects: models of real things, as OBJ, glTF, PLY, STL, OFF or 3MF."""
 
 from __future__ import annotations
 

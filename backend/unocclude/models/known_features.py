@@ -7,7 +7,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 DEEP_FROM = 3
-"""The first of its seven groups of blocks that works on 1/16 of the picture's sides."""
+"""The first of the classifier's seven groups of blocks that works on 1/16 of the picture's sides."""
 
 
 class KnownFeatures(nn.Module):
