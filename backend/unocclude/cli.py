@@ -26,7 +26,18 @@ COMPARISONS = {"radiance": "a radiance field, rough", "reference": "the original
 """Other ways to a surface that SyncDreamer has, for comparison."""
 EVALUATIONS = ("completion", "elevation", "occlusion", "surface")
 """Modules of unocclude.evaluation, each with `evaluate(data, out)`."""
-TRAINABLE = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "guess", "views", "all")
+TRAINABLE = (
+    "objects",
+    "pairs",
+    "autoencoder",
+    "segmenter",
+    "elevation",
+    "completion",
+    "guess",
+    "hollows",
+    "views",
+    "all",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import trimesh
@@ -49,6 +51,57 @@ def test_a_cup_is_hollow_and_has_walls_and_a_floor() -> None:
     assert not inside(guess, 0.2, 0, 0.1)
     assert inside(guess, 0.33, 0, 0)
     assert inside(guess, 0, 0, -0.27)
+
+
+def told(views: ViewSet, empty: Callable[[np.ndarray], np.ndarray]) -> ViewSet:
+    """The views, and what of the points (n, n, n, 3) in the cube is told to be hollow."""
+    points = Grid.around(np.full(3, -0.5), np.full(3, 0.5), 32**3).points()
+    return ViewSet(views.rgba, np.where(empty(points), 3.0, -3.0).astype(np.float32).transpose(2, 1, 0))
+
+
+def above(points: np.ndarray) -> np.ndarray:
+    return points[..., 2] > 0.3
+
+
+def grey(points: np.ndarray) -> np.ndarray:
+    return np.full((len(points), 3), 128.0)
+
+
+def test_a_hollow_that_is_told_is_taken_though_the_colours_tell_nothing() -> None:
+    views = views_of(cup(), grey)
+    hull = hull_of(views)
+    guess = first_guess(hull, GRID, told(views, lambda p: p[..., 2] > 0.1))
+    assert inside(first_guess(hull, GRID, views), 0, 0, 0.25)
+    assert not inside(guess, 0, 0, 0.25)
+    assert not inside(guess, 0.25, 0, 0.15)
+    assert not inside(guess, 0, 0, 0.36), "nor is the cone above the rim left"
+    assert inside(guess, 0.34, 0, 0.2), "the wall, though it is told to be hollow"
+    assert inside(guess, 0, 0, 0)
+
+
+def test_a_vessel_whose_floor_no_view_shows_is_hollow_all_the_way_down() -> None:
+    """Of a deep cup, the views show the inner wall alone, down to a slope from the rim to the other side."""
+    views = views_of(cup(), grey)
+    hull = hull_of(views)
+    guess = first_guess(hull, GRID, told(views, lambda p: p[..., 2] + 0.58 * np.hypot(p[..., 0], p[..., 1]) > 0.1))
+    assert not inside(guess, 0, 0, 0)
+    assert not inside(guess, 0, 0, -0.2)
+    assert inside(guess, 0.325, 0, -0.2)
+    assert inside(guess, 0, 0, -0.28)
+
+
+def test_emptiness_that_no_rim_encloses_is_no_hollow() -> None:
+    """The space between legs, say."""
+    views = views_of(can(), chequered_colour)
+    hull = hull_of(views)
+    below = told(views, lambda p: above(p) | (p[..., 2] < -0.1))
+    np.testing.assert_array_equal(first_guess(hull, GRID, below), first_guess(hull, GRID, views))
+
+
+def test_what_is_told_to_be_solid_is_judged_by_its_colours() -> None:
+    views = views_of(can(), chequered_colour)
+    hull = hull_of(views)
+    np.testing.assert_array_equal(first_guess(hull, GRID, told(views, above)), first_guess(hull, GRID, views))
 
 
 def test_what_the_outlines_tell_already_stays() -> None:

@@ -79,11 +79,11 @@ def test_the_bundled_completion_looks_through_a_classifier_that_knows_things() -
     assert torch.cosine_similarity(plain, apart, dim=0) < 0.8
 
 
-def test_views_train_all_but_the_autoencoder_and_the_guess(synthesis: SyncDreamer) -> None:
+def test_views_train_all_but_the_autoencoder_and_the_guesses(synthesis: SyncDreamer) -> None:
     seen = Seen(noise(1, 4, 32, 32), [noise(1, 112, 16, 16), noise(1, 320, 8, 8)], torch.zeros(1))
     loss = synthesis.training_loss(noise(1, 16, 4, 32, 32), seen, noise(1, 3, 128, 128), generator(), 2, 5.0)
     loss.backward()
-    assert untrained(synthesis) == {"autoencoder", "guess"}
+    assert untrained(synthesis) == {"autoencoder", "guess", "hollows"}
     synthesis.zero_grad()
 
 

@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from torch.nn import functional as F
 
 pytest.importorskip("matplotlib", reason="training needs the `train` extra")
 
+from unocclude.cameras import target_cameras
 from unocclude.data import library
 from unocclude.data.library import QUERY_VIEWS, ObjectLibrary, ObjectShards
 from unocclude.models.registry import BUNDLED
 from unocclude.models.syncdreamer import SyncDreamer
+from unocclude.models.view_guess import SIDE
+from unocclude.models.volumes import project, volume_vertices
 from unocclude.models.weights import load_bundled
-from unocclude.training import guess, object_bank, views
+from unocclude.training import guess, hollows, object_bank, views
 from unocclude.training.guess import GuessTask, seen_in
+from unocclude.training.hollows import HollowsTask
 from unocclude.training.object_bank import ELEVATION_ERROR, ObjectBank, input_views
 from unocclude.training.views import ViewsTask
 
@@ -42,7 +47,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (library, object_bank):
         monkeypatch.setattr(module, "OBJECTS_PER_SHARD", OBJECTS)
-    for task in (guess, views):
+    for task in (guess, hollows, views):
         monkeypatch.setattr(task, "VALIDATION", 1)
 
 
@@ -75,6 +80,25 @@ def test_a_mirrored_object_is_seen_mirrored_from_the_other_side(
     assert torch.equal(mirrored[3], plain[-3].flip(-1))
 
 
+def test_shapes_turn_and_mirror_as_the_views_do(objects: Path, tmp_path: Path, network: SyncDreamer) -> None:
+    """Every place that the object fills lies within the outlines of the views that are learned from beside it."""
+    rows = bank(objects, tmp_path, network)
+    which, query = (torch.from_numpy(a.ravel()) for a in np.mgrid[:OBJECTS, :QUERY_VIEWS])
+    poses = torch.from_numpy(target_cameras()).float()
+    places = project(volume_vertices(object_bank.SHAPE_VERTICES), poses, SIDE, 0.5).round().long().clamp(0, SIDE - 1)
+    for flag in (False, True):
+        found = rows.examples(which, query, torch.full(which.shape, flag))
+        opaque = network.autoencoder.plain(found["target"].float())[:, :, 3] > 0
+        for example, shape in zip(opaque, found["shape"], strict=True):
+            outlined, hollow = shape
+            assert outlined.any()
+            assert not (hollow & ~outlined).any()
+            for outline, place in zip(example, places, strict=True):
+                column, row = place[outlined].unbind(-1)
+                near = F.max_pool2d(outline[None].float(), 3, 1, 1)[0]
+                assert near[row, column].all()
+
+
 def test_some_inputs_are_partly_vague(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = ObjectLibrary.in_folder(objects)
     pictures = {}
@@ -95,23 +119,32 @@ def test_training_is_told_estimated_elevations(objects: Path, tmp_path: Path, ne
     assert 0 < apart.mean() < ELEVATION_ERROR
 
 
-@pytest.mark.parametrize("kind", [GuessTask, ViewsTask])
-def test_a_step_of_training(
-    kind: type[GuessTask | ViewsTask], objects: Path, tmp_path: Path, network: SyncDreamer
-) -> None:
+@pytest.mark.parametrize("learning", ["guess", "hollows", "unet"])
+def test_a_step_of_training(learning: str, objects: Path, tmp_path: Path, network: SyncDreamer) -> None:
     assert network.guess is not None
-    task = kind(objects, tmp_path, network.autoencoder, network.guess, batch=2)
+    assert network.hollows is not None
+    task: GuessTask | HollowsTask | ViewsTask
+    if learning == "guess":
+        task = GuessTask(objects, tmp_path, network.autoencoder, network.guess, batch=2)
+    else:
+        kind = HollowsTask if learning == "hollows" else ViewsTask
+        task = kind(objects, tmp_path, network.autoencoder, network.guess, network.hollows, batch=2)
     rng = np.random.default_rng(1)
     task.module.train()
     loss = task.loss(task.draw(rng), rng)
     loss.backward()
     assert torch.isfinite(loss)
-    learns = kind is GuessTask  # here the guess itself, with its classifier; the denoiser is given its views
-    assert all((p.grad is not None) is p.requires_grad for p in network.guess.parameters())
-    assert any(p.requires_grad for p in network.guess.classifier.parameters()) is learns
-    assert all(p.requires_grad is learns for p in network.guess.volume.parameters())
+    for name in ("guess", "hollows"):
+        part = network.get_submodule(name)
+        assert all((p.grad is not None) is p.requires_grad for p in part.parameters())
+        assert all(p.requires_grad is (learning == name) for p in part.get_submodule("volume").parameters())
+    assert not any(p.requires_grad for p in network.guess.classifier.parameters())
     with torch.inference_mode():
         figures, sheet = task.validate(task.module.eval(), torch.device("cpu"))
-    assert figures["psnr"] > 10
-    assert sheet.shape == (128, 9 * 128, 3), "the input, four views, the four true ones"
-    network.guess.requires_grad_(False).zero_grad()
+    if learning == "hollows":
+        assert 0 < figures["entropy"] < 1
+        assert sheet.shape == (128, 3 * 128, 3), "the input, what is told, what is true"
+    else:
+        assert figures["psnr"] > 10
+        assert sheet.shape == (128, 9 * 128, 3), "the input, four views, the four true ones"
+    network.requires_grad_(False).zero_grad()

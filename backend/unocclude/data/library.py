@@ -113,6 +113,10 @@ class ObjectLibrary:
         """(16, 128, 128, 4) from SyncDreamer's cameras."""
         return self._read(index, "targets", slice(None))
 
+    def target_depth(self, index: int) -> NDArray[np.float32]:
+        """(16, 128, 128) camera z seen by the same cameras, 0 beside the object."""
+        return self._read(index, "target_depth", slice(None)).astype(np.float32) / np.float32(DEPTH_UNITS)
+
     def _read(self, index: int, name: str, item: int | slice) -> NDArray:
         shard, row = divmod(index, OBJECTS_PER_SHARD)
         return self._shards[shard].get_slice(name)[row : row + 1][0][item]

@@ -25,17 +25,12 @@ class KnownFeatures(nn.Module):
         self.widths: list[int] = classifier.feature_info.channels()
 
     def learn_along(self, known: KnownFeatures) -> None:
-        """Begins with the classifier of `known` and frees its deep part: what saw photographs learns on, never from
-        nothing.
-        """
-        self.classifier.load_state_dict(known.classifier.state_dict())
-        self.free_deep_part()
-
-    def free_deep_part(self) -> None:
-        """Of the classifier, this part is trained, from 1/16 of the picture's sides on: nearly all of the weights.
+        """Begins with the classifier of `known`, which saw photographs, and frees its deep part, from 1/16 of the
+        picture's sides on: nearly all of the weights.
 
         The layers before know edges and colours of anything; to train them too takes twice the time.
         """
+        self.classifier.load_state_dict(known.classifier.state_dict())
         self.classifier.requires_grad_(False)
         for group in list(self.classifier.get_submodule("blocks").children())[DEEP_FROM:]:
             group.requires_grad_(True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unocclude.cameras import AZIMUTHS, TARGET_ELEVATION, VIEW_COUNT, target_cameras
 from unocclude.models.autoencoder import LATENT_CHANNELS, Autoencoder, AutoencoderConfig
 from unocclude.models.depth_attention import DepthConditionedUNet
+from unocclude.models.hollow_guess import HollowGuess
 from unocclude.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from unocclude.models.schedule import NoiseSchedule, ScheduleConfig
 from unocclude.models.unet import UNetConfig
@@ -25,7 +26,8 @@ from unocclude.models.volumes import LATENT_STRIDE, VIEWPOINT_WIDTH, VolumeConfi
 class SyncDreamerConfig:
     """`condition_dropout`: in training, the share of objects without any condition, without the input's
     latents, without volumes, and without token, each. Guidance needs some. `guess`: whether each view is told a first
-    guess of itself where SyncDreamer tells all of them the input view.
+    guess of itself where SyncDreamer tells all of them the input view; such a network also tells where the object is
+    hollow.
     """
 
     unet: UNetConfig
@@ -63,13 +65,14 @@ class SyncDreamerConfig:
 @dataclass(frozen=True)
 class InputCondition:
     """The input view: plain latents (B, 4, h, w), image embedding (B, E), camera elevation (B,) in radians; `guess`:
-    plain latents (B, 16, 4, h, w) of the views as first guessed, where the network guesses.
+    plain latents (B, 16, 4, h, w) of the views as first guessed, and `hollow`, see `HollowGuess`, where it guesses.
     """
 
     latents: Tensor
     embedding: Tensor
     elevation: Tensor
     guess: Tensor | None = None
+    hollow: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class SyncDreamer(nn.Module):
         self.autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
         self.image_encoder = ImageEncoder(config.image_encoder)
         self.guess = ViewGuess(config.guess).requires_grad_(False) if config.guess else None
+        self.hollows = HollowGuess(config.guess).requires_grad_(False) if config.guess else None
         self.projection = nn.Linear(config.image_encoder.embedding + VIEWPOINT_WIDTH, config.unet.context)
         self.schedule = NoiseSchedule(config.schedule)
         self.register_buffer("azimuths", torch.from_numpy(np.deg2rad(AZIMUTHS)).float(), persistent=False)
@@ -139,10 +143,11 @@ class SyncDreamer(nn.Module):
         if generator is not None:
             noise = torch.randn(latents.shape, generator=generator).to(latents)
             latents = latents + posterior.std * noise
-        guess = None
-        if self.guess is not None:
-            guess = self.guess_views(Seen(latents, self.guess.known(picture[:, :3]), elevation))
-        return InputCondition(latents, self.image_encoder(picture[:, :3]), elevation, guess)
+        guess = hollow = None
+        if self.guess is not None and self.hollows is not None:
+            seen = Seen(latents, self.guess.known(picture[:, :3]), elevation)
+            guess, hollow = self.guess_views(seen), self.hollows(seen)
+        return InputCondition(latents, self.image_encoder(picture[:, :3]), elevation, guess, hollow)
 
     def guess_views(self, seen: Seen) -> Tensor:
         """(B, 16, 4, 32, 32) plain latents, of a network that guesses."""

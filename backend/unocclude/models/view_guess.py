@@ -42,12 +42,14 @@ CLEARING = 4.0
 
 @dataclass(frozen=True)
 class GuessConfig:
-    """`features` names timm's classifier of ImageNet whose maps are read. `column_widths`: of the network on the
+    """`features` names timm's classifier of ImageNet whose maps with 1/16 and 1/32 of the picture's sides are read, of
+    `feature_widths` channels. `column_widths`: of the network on the
     picture, per level. `depths` and `column_channels`: what it says about the space behind each pixel. `vertices`: of
     the volume's side; `volume_widths`: of the network on it, from half its size on. `samples`: along each ray.
     """
 
     features: str
+    feature_widths: tuple[int, int]
     column_widths: tuple[int, int, int]
     depths: int
     column_channels: int
@@ -57,7 +59,7 @@ class GuessConfig:
 
     @classmethod
     def bundled(cls) -> GuessConfig:
-        return cls("tf_efficientnet_lite0", (64, 128, 192), 24, 8, 32, (32, 64), 48)
+        return cls("tf_efficientnet_lite0", (112, 320), (64, 128, 192), 24, 8, 32, (32, 64), 48)
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class ViewGuess(nn.Module):
         super().__init__()
         self.config = config
         self.classifier = KnownFeatures(config.features)
-        self.columns = ColumnNetwork(config, self.classifier.widths[2:])
-        self.volume = VolumeNetwork(config)
+        self.columns = ColumnNetwork(config)
+        self.volume = VolumeNetwork(config, 1 + 3)
         poses = torch.from_numpy(target_cameras()).float()
         points = frustum_points(poses, SIDE, config.samples, PIXEL_CENTRE) / HALF_EXTENT
         self.register_buffer("frustums", points, persistent=False)
@@ -98,16 +100,8 @@ class ViewGuess(nn.Module):
 
     def imagine(self, seen: Seen) -> tuple[Tensor, Tensor]:
         """Density (B, 1, n, n, n), not negative, and colour less white (B, 3, n, n, n), -2 to 0."""
-        config = self.config
-        columns = self.columns(seen)
-        batch = len(columns)
-        vertices = volume_vertices(config.vertices, columns.device)
-        places = place_in_frustum(vertices, _input_poses(seen.elevation), SIDE, PIXEL_CENTRE)
-        behind = columns.reshape(batch, config.column_channels, config.depths, SIDE, SIDE)
-        lifted = F.grid_sample(behind, places, align_corners=True)
-        shown = unproject(seen.latents, places[..., :2])
-        where = (vertices / HALF_EXTENT).permute(3, 0, 1, 2).expand(batch, -1, -1, -1, -1)
-        raw = self.volume(torch.cat([lifted, shown, where], dim=1))
+        lifted, shown = lift(self.columns(seen), seen, self.config)
+        raw = self.volume(lifted)
         opacity = shown[:, 3:] / 2
         density = OPACITY * F.softplus(raw[:, :1] + FOG - CLEARING * (1 - opacity))
         # Before training, colours go straight through the object; beside it, they are its mean.
@@ -130,6 +124,20 @@ class ViewGuess(nn.Module):
         return torch.cat([shown, 2 * weights.sum(dim=3)], dim=1).transpose(1, 2)
 
 
+def lift(columns: Tensor, seen: Seen, config: GuessConfig) -> tuple[Tensor, Tensor]:
+    """What a `VolumeNetwork` is given, (B, C, n, n, n): what `columns` say of each place, what the picture shows there,
+    and where it is; and, once more, what the picture shows there, (B, 4, n, n, n).
+    """
+    batch = len(columns)
+    vertices = volume_vertices(config.vertices, columns.device)
+    places = place_in_frustum(vertices, _input_poses(seen.elevation), SIDE, PIXEL_CENTRE)
+    behind = columns.reshape(batch, config.column_channels, config.depths, SIDE, SIDE)
+    said = F.grid_sample(behind, places, align_corners=True)
+    shown = unproject(seen.latents, places[..., :2])
+    where = (vertices / HALF_EXTENT).permute(3, 0, 1, 2).expand(batch, -1, -1, -1, -1)
+    return torch.cat([said, shown, where], dim=1), shown
+
+
 def _input_poses(elevation: Tensor) -> Tensor:
     """(B, 3, 4) world-to-camera matrices of the input views, which have the azimuth of view 0, from (B,) radians."""
     poses = np.stack([world_to_camera(AZIMUTHS[0], degrees) for degrees in elevation.rad2deg().tolist()])
@@ -139,13 +147,13 @@ def _input_poses(elevation: Tensor) -> Tensor:
 class ColumnNetwork(nn.Module):
     """A 2D UNet on the picture; its output says what is where behind each pixel."""
 
-    def __init__(self, config: GuessConfig, known: Sequence[int]) -> None:
+    def __init__(self, config: GuessConfig) -> None:
         super().__init__()
         fine, middle, deep = config.column_widths
         self.stem = nn.Conv2d(LATENT_CHANNELS, fine, 3, padding=1)
         self.read_middle, self.read_deep = (
             nn.Sequential(nn.GroupNorm(GROUPS, width), nn.Conv2d(width, out, 1))
-            for width, out in zip(known, (middle, deep), strict=True)
+            for width, out in zip(config.feature_widths, (middle, deep), strict=True)
         )
         self.elevation = nn.Linear(2, deep)
         self.fine, self.middle = Residual(2, fine), Residual(2, middle)
@@ -172,7 +180,7 @@ class ColumnNetwork(nn.Module):
 class VolumeNetwork(nn.Module):
     """A 3D UNet from half the volume's size on; the volume itself joins again at the end, point by point."""
 
-    def __init__(self, config: GuessConfig) -> None:
+    def __init__(self, config: GuessConfig, channels: int) -> None:
         super().__init__()
         given = config.column_channels + LATENT_CHANNELS + 3
         wide, narrow = config.volume_widths
@@ -184,10 +192,10 @@ class VolumeNetwork(nn.Module):
         self.up = nn.Conv3d(narrow, wide, 1)
         self.last = nn.Conv3d(wide, out, 1)
         self.joined = nn.Conv3d(out + given, out, 1)  # at full size, a wider one would cost as much as all else
-        self.out = nn.Conv3d(out, 4, 1)
+        self.out = nn.Conv3d(out, channels, 1)
 
     def forward(self, volume: Tensor) -> Tensor:
-        """(B, 4, n, n, n) from (B, C, n, n, n)."""
+        """(B, channels, n, n, n) from (B, C, n, n, n)."""
         wide = self.wide(self.stem(F.avg_pool3d(volume, 2)))
         narrow = self.narrow(self.down(wide))
         wide = self.wide_again(wide + _doubled(self.up(narrow), "trilinear"))

@@ -1,8 +1,9 @@
-"""Where the fit begins: the visual hull, its top levelled or hollowed where the colours of the views agree on that.
+"""Where the fit begins: the visual hull, its top levelled or hollowed.
 
 Outlines cannot tell a lid from an opening, and above anything flat they leave a cone. Descent from there ends with a
-painted lid. So some tops are tried as a whole, and the one on which the views' colours disagree least is taken: the
-photo-consistency of space carving (Kutulakos and Seitz 2000), judged for shapes instead of single voxels.
+painted lid. Where who made the views tells of a hollow, it is taken. Else some tops are tried as a whole, and the one
+on which the views' colours disagree least is taken: the photo-consistency of space carving (Kutulakos and Seitz 2000),
+judged for shapes instead of single voxels. Soft views agree on a lid as well as on an opening.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unocclude.cameras import TARGET_ELEVATION, VIEW_SIZE, intrinsics, pixel_rays, target_cameras
+from unocclude.models.volumes import HALF_EXTENT
 from unocclude.pipeline.meshing import Grid
 from unocclude.pipeline.rasterise import project, sample_image
 from unocclude.pipeline.types import Image, ViewSet
@@ -35,6 +37,15 @@ NEARLY = 1.02
 """Hollows whose disagreement is so near the least are as good."""
 FLOOR_SEEN = 0.7
 """Most of a floor is seen if it lies less deep than this share of the depth at which it disappears."""
+RIM_FILLED, RIM_WHOLE = 0.2, 0.8
+"""Where hollows are told, the rim is the highest level at which what is not hollow has the first share of its widest
+area, or the hull the second of its own: the wall may be thinner than what is told."""
+OPEN = 0.5
+"""It is one where this share of what it encloses is told to be hollow."""
+FLOOR = 0.25
+"""The floor is the lowest level down to which this share is: of a deep vessel, views show its wall alone."""
+SHALLOW = 0.06
+"""Hollows less deep are doubt about where a lid is: two vertices of what tells them."""
 SIZE = 56
 """Pixels of a side, of the views' rays."""
 SAMPLES = 80
@@ -52,6 +63,8 @@ Floats = NDArray[np.float32]
 
 def first_guess(hull: Floats, grid: Grid, views: ViewSet) -> Floats:
     """The signed distance to begin with, (X, Y, Z) on `grid`: `hull`, or what is left of it below another top."""
+    if views.hollow.size and (vessel := _told(hull, grid, views.hollow)) is not None:
+        return vessel
     consistency = PhotoConsistency.of(views, grid)
     plain = consistency.disagreement(hull)
     level = min(_levelled(hull, grid), key=consistency.disagreement, default=hull)
@@ -189,7 +202,45 @@ def _levelled(hull: Floats, grid: Grid) -> Iterator[Floats]:
         return
     shoulder = upper[area[upper] >= WIDE * area[upper].max()][-1]
     for top in np.linspace(heights[shoulder], heights[upper[-1]], RIM_HEIGHTS):
-        yield np.maximum(hull, (np.abs(heights) - top).astype(np.float32))
+        yield _cut_level(hull, heights, top)
+
+
+def _cut_level(hull: Floats, heights: NDArray[np.float64], top: float) -> Floats:
+    return np.maximum(hull, (np.abs(heights) - top).astype(np.float32))
+
+
+def _told(hull: Floats, grid: Grid, logits: Floats) -> Floats | None:
+    """The hull below its rim with the hollow that is told, see `ViewSet`; None if no rim encloses one.
+
+    Above the rim, outlines leave a cone.
+    """
+    places = _tensor(grid.points() / HALF_EXTENT)[None]
+    sampled = F.grid_sample(_tensor(logits)[None, None], places, padding_mode="border", align_corners=True)
+    hollow = sampled[0, 0].numpy() > 0
+    heights = _heights(grid)
+    whole, filled = (((hull < 0) & where).sum((0, 1)) for where in (np.True_, ~hollow))
+    upper = np.flatnonzero((filled >= max(RIM_FILLED * filled.max(), 1)) | (whole >= max(RIM_WHOLE * whole.max(), 1)))
+    if len(upper) == 0:
+        return None
+    level = _cut_level(hull, heights, heights[upper[-1]])
+    vessel = level < 0
+    top = np.flatnonzero(vessel.any((0, 1)))[-1]
+    vessel[:, :, top:] = vessel[:, :, top, None]  # open above: the wall is beside and below
+    room = (ndimage.distance_transform_edt(vessel) - 0.5) * grid.voxel - WALLS[0]
+    enclosed = (room > 0).sum((0, 1))
+    told = (hollow & (room > 0)).sum((0, 1)) / np.maximum(enclosed, 1)
+    floor = np.flatnonzero(told[: top + 1] < FLOOR)
+    depth = heights[top] - (heights[floor[-1]] if len(floor) else heights[0])
+    if told[top] < OPEN or depth < SHALLOW:
+        return None
+    if depth > FLOOR_SEEN * _disappears(room[:, :, top].max()):
+        depth = heights[top] - heights[0]
+    return np.maximum(level, np.minimum(room, heights - (heights[top] - depth))).astype(np.float32)
+
+
+def _disappears(radius: float) -> float:
+    """The depth from which on no view shows the floor of a hollow of this radius."""
+    return float(2 * radius * np.tan(np.deg2rad(TARGET_ELEVATION)))
 
 
 def _hollowed(level: Floats, grid: Grid) -> Iterator[_Hollow]:
@@ -205,7 +256,7 @@ def _hollowed(level: Floats, grid: Grid) -> Iterator[_Hollow]:
         room = (to_wall - 0.5) * grid.voxel - wall
         if room[:, :, layers[-1]].max() <= 0:
             continue  # it would have no opening
-        disappears = 2 * room.max() * np.tan(np.deg2rad(TARGET_ELEVATION))
+        disappears = _disappears(room.max())
         for depth in (share * (top - bottom) for share in DEPTHS):
             shape = np.maximum(level, np.minimum(room, heights - (top - depth))).astype(np.float32)
             yield _Hollow(shape, depth, depth < FLOOR_SEEN * disappears)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,9 +79,14 @@ class Completions:
 
 @dataclass(frozen=True)
 class ViewSet:
-    """16 views around the object: (16, 256, 256, 4) uint8 RGBA, cameras as in `cameras.target_cameras`."""
+    """16 views around the object: (16, 256, 256, 4) uint8 RGBA, cameras as in `cameras.target_cameras`.
+
+    `hollow` (n, n, n) over (z, y, x), from -0.5 to 0.5: logits that a place within all outlines is hollow, told by who
+    made the views; empty where nothing is told.
+    """
 
     rgba: Image
+    hollow: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ def generate_views(
         latents = steps_of(model.schedule, steps).sample(
             denoise, (1, VIEW_COUNT, 4, 32, 32), gaussian(generator, device), on_step
         )
-        return ViewSet(np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents[0]]))
+        rgba = np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents[0]])
+        return ViewSet(rgba) if condition.hollow is None else ViewSet(rgba, condition.hollow[0].float().cpu().numpy())
 
 
 def _side_by_side(pictures: Image) -> Image:

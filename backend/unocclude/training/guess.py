@@ -24,15 +24,15 @@ VALIDATION = 24
 
 
 class GuessTask:
-    """Goes on with the guess given; the deep part of its classifier, which saw photographs, learns along. The
-    autoencoder, whose latents are rendered, is frozen.
+    """Goes on with the guess given. Frozen are its classifier, which saw photographs and would forget them over drawn
+    objects, and the autoencoder, whose latents are rendered.
     """
 
     merit = "psnr"
 
     def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder, guess: ViewGuess, batch: int) -> None:
         self.module = guess.requires_grad_(True)
-        guess.classifier.free_deep_part()
+        guess.classifier.requires_grad_(False)
         self._autoencoder = autoencoder.eval()
         self._bank = ObjectBank(library, latents, autoencoder)
         self._kept = len(self._bank) - VALIDATION

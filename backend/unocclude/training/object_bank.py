@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unocclude.cameras import VIEW_COUNT, VIEW_SIZE
+from unocclude.data.carving import outlined_and_hollow
 from unocclude.data.library import OBJECTS_PER_SHARD, QUERY_VIEWS, ObjectLibrary
 from unocclude.models.autoencoder import Autoencoder
 from unocclude.models.input_view import prepare
+from unocclude.models.view_guess import GuessConfig
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
 from unocclude.training.pictures import on_white, to_bytes, to_tensor
 from unocclude.training.thumbnail_start import plain_encoder
@@ -26,11 +28,12 @@ BLURRED_SHARE = 0.5
 ELEVATION_ERROR = 5.0
 """Standard deviation, in degrees, of what training is told from the truth: in use, elevations are estimates."""
 SHOWN = ("input", "picture")
+SHAPE_VERTICES = GuessConfig.bundled().vertices
 
 
 class ObjectBank:
     """In memory, by object: `target` (16, 4, 32, 32) standardised latents; by its free views: `input` (4, 32, 32) plain
-    latents, `picture` (3, 256, 256) uint8 on white, `elevation` in radians, `azimuth_step`.
+    latents, `picture` (3, 256, 256) uint8 on white, `elevation` in radians, `azimuth_step`, `shape` (2, n^3 / 8) bits.
     """
 
     def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder) -> None:
@@ -54,7 +57,8 @@ class ObjectBank:
         return self.examples(rows, torch.zeros_like(rows), torch.zeros(objects, dtype=torch.bool))
 
     def examples(self, rows: Tensor, queries: Tensor, mirrored: Tensor) -> Tensors:
-        """The views of objects (B,), turned so that view 0 has the azimuth of the query (B,).
+        """The views of objects (B,), turned so that view 0 has the azimuth of the query (B,); `shape` (B, 2, n, n, n)
+        bool over (z, y, x): outlined and hollow, see `outlined_and_hollow`.
 
         An object mirrored left to right, as the query sees it, is seen mirrored by view -k where it was seen by view k.
         """
@@ -62,7 +66,9 @@ class ObjectBank:
         turn = torch.where(mirrored, -1, 1)[:, None] * torch.arange(VIEW_COUNT)
         found = {"target": self._rows["target"][rows[:, None], (turn + steps[:, None]) % VIEW_COUNT]}
         found |= {name: self._rows[name][rows, queries] for name in SHOWN}
+        shape = unpacked(self._rows["shape"][rows, queries])
         flipped = {name: mirror(values, mirrored) for name, values in found.items()}
+        flipped["shape"] = mirror(shape.transpose(-1, -2), mirrored).transpose(-1, -2)
         return flipped | {"elevation": self._rows["elevation"][rows, queries]}
 
 
@@ -71,7 +77,7 @@ def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
     library = ObjectLibrary([path])
     rng = np.random.default_rng(int(path.stem.rsplit("_", 1)[-1]))
     device, encode = next(autoencoder.parameters()).device, plain_encoder(autoencoder)
-    names = ("target", *SHOWN, "elevation", "azimuth_step")
+    names = ("target", *SHOWN, "elevation", "azimuth_step", "shape")
     rows: dict[str, list[Tensor]] = {name: [] for name in names}
     for index in range(OBJECTS_PER_SHARD):
         targets = F.interpolate(to_tensor(on_white(library.targets(index))), VIEW_SIZE, mode="bilinear").to(device)
@@ -83,7 +89,21 @@ def _encode(path: Path, autoencoder: Autoencoder) -> Tensors:
         steps, elevations = zip(*(library.query_camera(index, v) for v in range(QUERY_VIEWS)), strict=True)
         rows["elevation"].append(torch.deg2rad(torch.tensor(elevations)))
         rows["azimuth_step"].append(torch.tensor(steps))
+        depth = torch.from_numpy(library.target_depth(index))
+        rows["shape"].append(torch.stack([_shape(depth.roll(-step, 0)) for step in steps]))
     return {name: torch.stack(values) for name, values in rows.items()}
+
+
+def _shape(depth: Tensor) -> Tensor:
+    """(2, n^3 / 8) bits of the shape that maps (16, h, w) of camera z leave."""
+    shape = torch.stack(outlined_and_hollow(depth, SHAPE_VERTICES))
+    return torch.from_numpy(np.packbits(shape.flatten(1).numpy(), axis=1))
+
+
+def unpacked(bits: Tensor) -> Tensor:
+    """(B, 2, n, n, n) bool from (B, 2, n^3 / 8) bits."""
+    flat = torch.from_numpy(np.unpackbits(bits.numpy(), axis=-1)).bool()
+    return flat.reshape(*bits.shape[:2], SHAPE_VERTICES, SHAPE_VERTICES, SHAPE_VERTICES)
 
 
 def input_views(library: ObjectLibrary, index: int, rng: np.random.Generator) -> Tensor:

@@ -15,6 +15,7 @@ from unocclude.data.scenes import SceneSource
 from unocclude.devices import pick_device
 from unocclude.errors import InputError
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
+from unocclude.models.hollow_guess import HollowGuess
 from unocclude.models.pix2gestalt import Pix2Gestalt
 from unocclude.models.registry import BUNDLED
 from unocclude.models.syncdreamer import SyncDreamer
@@ -24,12 +25,13 @@ from unocclude.training.autoencoder import AutoencoderTask
 from unocclude.training.completion import CompletionTask
 from unocclude.training.elevation import ElevationTask
 from unocclude.training.guess import GuessTask
+from unocclude.training.hollows import HollowsTask
 from unocclude.training.loop import Schedule, Task, train
 from unocclude.training.segmenter import SegmenterTask
 from unocclude.training.thumbnail_start import start_as_thumbnail
 from unocclude.training.views import ViewsTask
 
-STEPS = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "guess", "views")
+STEPS = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "guess", "hollows", "views")
 DEFAULT = Path(__file__).parent / "default.toml"
 
 
@@ -96,8 +98,8 @@ def _run(what: str, config: TrainingConfig) -> None:
             seed=config.seed,
             workers=config.workers if device.type == "cuda" else 0,
         )
-        # These two are not bundled by themselves: the completion and the view model carry them inside.
-        weights = config.folder if what in ("autoencoder", "guess") else BUNDLED
+        # These are not bundled by themselves: the completion and the view model carry them inside.
+        weights = config.folder if what in ("autoencoder", "guess", "hollows") else BUNDLED
         train(_task(what, config, device), schedule, config.folder / what, weights / f"{what}.safetensors", device)
 
 
@@ -122,13 +124,16 @@ def _autoencoder(own: Path) -> Autoencoder:
     return autoencoder
 
 
-def _guess(own: Path) -> ViewGuess:
-    """The one trained here, or else the one that the bundled view model carries."""
-    if own.exists():
-        return load_bundled(own, ViewGuess)
-    guess = load_bundled(BUNDLED / "views.safetensors", SyncDreamer).guess
-    assert guess is not None
-    return guess
+def _guesses(folder: Path) -> tuple[ViewGuess, HollowGuess]:
+    """Those trained here, or else those that the bundled view model carries."""
+    bundled = load_bundled(BUNDLED / "views.safetensors", SyncDreamer)
+    guess, hollows = folder / "guess.safetensors", folder / "hollows.safetensors"
+    assert bundled.guess is not None
+    assert bundled.hollows is not None
+    return (
+        load_bundled(guess, ViewGuess) if guess.exists() else bundled.guess,
+        load_bundled(hollows, HollowGuess) if hollows.exists() else bundled.hollows,
+    )
 
 
 def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
@@ -144,6 +149,10 @@ def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
         return AutoencoderTask(PairLibrary.in_folder(folder / "pairs"), autoencoder, batch)
     if what == "completion":
         return CompletionTask(folder / "pairs", folder / "latents" / "pairs", autoencoder, batch)
-    guess = _guess(folder / "guess.safetensors").to(device)
-    kind = GuessTask if what == "guess" else ViewsTask
-    return kind(folder / "objects", folder / "latents" / "views", autoencoder, guess, batch)
+    guess, hollows = _guesses(folder)
+    guess, hollows = guess.to(device), hollows.to(device)
+    objects, latents = folder / "objects", folder / "latents" / "views"
+    if what == "guess":
+        return GuessTask(objects, latents, autoencoder, guess, batch)
+    kind = HollowsTask if what == "hollows" else ViewsTask
+    return kind(objects, latents, autoencoder, guess, hollows, batch)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unocclude.models.autoencoder import Autoencoder
+from unocclude.models.hollow_guess import HollowGuess
 from unocclude.models.samplers import DPMSolver, gaussian
 from unocclude.models.syncdreamer import InputCondition, SyncDreamer, SyncDreamerConfig
 from unocclude.models.view_guess import ViewGuess
@@ -29,16 +30,20 @@ HIGH_NOISE_SHARE = 0.9
 
 
 class ViewsTask:
-    """Denoises the 16 views of an object given a free view. Autoencoder and guess are frozen."""
+    """Denoises the 16 views of an object given a free view. Autoencoder, guess and hollows are frozen."""
 
     merit = "psnr"
 
-    def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder, guess: ViewGuess, batch: int) -> None:
+    def __init__(
+        self, library: Path, latents: Path, autoencoder: Autoencoder, guess: ViewGuess, hollows: HollowGuess, batch: int
+    ) -> None:
         config = replace(SyncDreamerConfig.bundled(), autoencoder=autoencoder.config, guess=guess.config)
         self.module = SyncDreamer(config)
         start_as_copy(self.module.unet.base, config.autoencoder)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
         self._guess(self.module).load_state_dict(guess.state_dict())
+        assert self.module.hollows is not None
+        self.module.hollows.load_state_dict(hollows.state_dict())
         self._bank = ObjectBank(library, latents, autoencoder.eval())
         self._kept = len(self._bank) - VALIDATION
         self._batch = batch
