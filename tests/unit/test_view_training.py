@@ -19,11 +19,12 @@ from unocclude.models.registry import BUNDLED
 from unocclude.models.syncdreamer import SyncDreamer
 from unocclude.models.view_guess import SIDE
 from unocclude.models.volumes import project, volume_vertices
-from unocclude.models.weights import load_bundled
+from unocclude.models.weights import load_bundled, save_bundled
 from unocclude.training import guess, hollows, object_bank, views
 from unocclude.training.guess import GuessTask, seen_in
 from unocclude.training.hollows import HollowsTask
 from unocclude.training.object_bank import ELEVATION_ERROR, ObjectBank, input_views
+from unocclude.training.run import _guesses
 from unocclude.training.views import ViewsTask
 
 OBJECTS = 3
@@ -148,3 +149,16 @@ def test_a_step_of_training(learning: str, objects: Path, tmp_path: Path, networ
         assert figures["psnr"] > 10
         assert sheet.shape == (128, 9 * 128, 3), "the input, four views, the four true ones"
     network.requires_grad_(False).zero_grad()
+
+
+def test_what_was_not_trained_here_is_there_to_better(tmp_path: Path, network: SyncDreamer) -> None:
+    """Else weights worse than the bundled ones would have nothing to be compared with."""
+    guess, hollows = _guesses(tmp_path)
+    for made, carried in ((guess, network.guess), (hollows, network.hollows)):
+        assert carried is not None
+        assert all(torch.equal(value, carried.state_dict()[name]) for name, value in made.state_dict().items())
+    assert (tmp_path / "hollows.safetensors").exists()
+    with torch.no_grad():
+        hollows.volume.out.bias += 1
+    save_bundled(hollows, tmp_path / "hollows.safetensors", {})
+    assert torch.equal(_guesses(tmp_path)[1].volume.out.bias, hollows.volume.out.bias.half().float())

@@ -6,11 +6,12 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from unocclude.cameras import target_cameras
-from unocclude.models.volumes import project, volume_vertices
+from unocclude.cameras import DISTANCE, target_cameras
+from unocclude.models.view_guess import PIXEL_CENTRE
+from unocclude.models.volumes import HALF_DEPTH, place_in_frustum, volume_vertices
 
-PIXEL_CENTRE = 0.5
 SLACK = 0.01
 """How far before the surface a view has to see past a point: vertices on the surface are the object's."""
 
@@ -20,20 +21,18 @@ def outlined_and_hollow(depth: Tensor, vertices: int) -> tuple[Tensor, Tensor]:
     whether it is nevertheless empty there, because one of them sees past it. `depth` (16, h, w): camera z, 0 beside.
 
     The first is the visual hull; without the second, what space carving leaves. What no view sees counts as filled.
+    Beyond a picture's border, its outermost pixels go on.
     """
-    pixels, nearer = _seen_at(vertices, depth.shape[-1])
-    seen = depth.flatten(1).gather(1, pixels)
+    places = _places(vertices, depth.shape[-1])
+    pixels = places[..., :2].flatten(1, 2)
+    seen = F.grid_sample(depth[:, None], pixels, mode="nearest", padding_mode="border", align_corners=True)
+    seen = seen.reshape(places.shape[:-1])
     outlined = (seen > 0).all(0)
-    hollow = outlined & (nearer < seen - SLACK).any(0)
-    shape = (vertices, vertices, vertices)
-    return outlined.reshape(shape), hollow.reshape(shape)
+    return outlined, outlined & (DISTANCE + HALF_DEPTH * places[..., 2] < seen - SLACK).any(0)
 
 
 @cache
-def _seen_at(vertices: int, side: int) -> tuple[Tensor, Tensor]:
-    """By view and vertex (16, n^3): the pixel that shows it, beyond the border the outermost one; and its camera z."""
+def _places(vertices: int, side: int) -> Tensor:
+    """(16, n, n, n, 3) where the vertices lie in the views' frustums."""
     poses = torch.from_numpy(target_cameras()).float()
-    points = volume_vertices(vertices)
-    column, row = project(points, poses, side, PIXEL_CENTRE).flatten(1, 3).round().long().clamp(0, side - 1).unbind(-1)
-    depth = points.reshape(-1, 3) @ poses[:, 2, :3].T + poses[:, 2, 3]
-    return row * side + column, depth.T
+    return place_in_frustum(volume_vertices(vertices), poses, side, PIXEL_CENTRE)

@@ -43,9 +43,9 @@ CLEARING = 4.0
 @dataclass(frozen=True)
 class GuessConfig:
     """`features` names timm's classifier of ImageNet whose maps with 1/16 and 1/32 of the picture's sides are read, of
-    `feature_widths` channels. `column_widths`: of the network on the
-    picture, per level. `depths` and `column_channels`: what it says about the space behind each pixel. `vertices`: of
-    the volume's side; `volume_widths`: of the network on it, from half its size on. `samples`: along each ray.
+    `feature_widths` channels. `column_widths`: of the network on the picture, per level. `depths` and
+    `column_channels`: what it says about the space behind each pixel. `vertices`: of the volume's side;
+    `volume_widths`: of the network on it, from half its size on. `samples`: along each ray.
     """
 
     features: str

@@ -63,7 +63,7 @@ Floats = NDArray[np.float32]
 
 def first_guess(hull: Floats, grid: Grid, views: ViewSet) -> Floats:
     """The signed distance to begin with, (X, Y, Z) on `grid`: `hull`, or what is left of it below another top."""
-    if views.hollow.size and (vessel := _told(hull, grid, views.hollow)) is not None:
+    if views.hollow.size and (vessel := _vessel_as_told(hull, grid, views.hollow)) is not None:
         return vessel
     consistency = PhotoConsistency.of(views, grid)
     plain = consistency.disagreement(hull)
@@ -209,7 +209,7 @@ def _cut_level(hull: Floats, heights: NDArray[np.float64], top: float) -> Floats
     return np.maximum(hull, (np.abs(heights) - top).astype(np.float32))
 
 
-def _told(hull: Floats, grid: Grid, logits: Floats) -> Floats | None:
+def _vessel_as_told(hull: Floats, grid: Grid, logits: Floats) -> Floats | None:
     """The hull below its rim with the hollow that is told, see `ViewSet`; None if no rim encloses one.
 
     Above the rim, outlines leave a cone.

@@ -29,7 +29,7 @@ class HollowsTask:
     it learned from photographs, and would forget them over drawn objects.
     """
 
-    merit = "-entropy"
+    merit = "-share_error"  # what is used of the logits is their sign
 
     def __init__(
         self, library: Path, latents: Path, autoencoder: Autoencoder, guess: ViewGuess, hollows: HollowGuess, batch: int

@@ -66,7 +66,7 @@ class ObjectBank:
         turn = torch.where(mirrored, -1, 1)[:, None] * torch.arange(VIEW_COUNT)
         found = {"target": self._rows["target"][rows[:, None], (turn + steps[:, None]) % VIEW_COUNT]}
         found |= {name: self._rows[name][rows, queries] for name in SHOWN}
-        shape = unpacked(self._rows["shape"][rows, queries])
+        shape = _unpacked(self._rows["shape"][rows, queries])
         flipped = {name: mirror(values, mirrored) for name, values in found.items()}
         flipped["shape"] = mirror(shape.transpose(-1, -2), mirrored).transpose(-1, -2)
         return flipped | {"elevation": self._rows["elevation"][rows, queries]}
@@ -100,7 +100,7 @@ def _shape(depth: Tensor) -> Tensor:
     return torch.from_numpy(np.packbits(shape.flatten(1).numpy(), axis=1))
 
 
-def unpacked(bits: Tensor) -> Tensor:
+def _unpacked(bits: Tensor) -> Tensor:
     """(B, 2, n, n, n) bool from (B, 2, n^3 / 8) bits."""
     flat = torch.from_numpy(np.unpackbits(bits.numpy(), axis=-1)).bool()
     return flat.reshape(*bits.shape[:2], SHAPE_VERTICES, SHAPE_VERTICES, SHAPE_VERTICES)

@@ -20,7 +20,7 @@ from unocclude.models.pix2gestalt import Pix2Gestalt
 from unocclude.models.registry import BUNDLED
 from unocclude.models.syncdreamer import SyncDreamer
 from unocclude.models.view_guess import ViewGuess
-from unocclude.models.weights import load_bundled
+from unocclude.models.weights import load_bundled, save_bundled
 from unocclude.training.autoencoder import AutoencoderTask
 from unocclude.training.completion import CompletionTask
 from unocclude.training.elevation import ElevationTask
@@ -125,15 +125,17 @@ def _autoencoder(own: Path) -> Autoencoder:
 
 
 def _guesses(folder: Path) -> tuple[ViewGuess, HollowGuess]:
-    """Those trained here, or else those that the bundled view model carries."""
-    bundled = load_bundled(BUNDLED / "views.safetensors", SyncDreamer)
+    """Those trained here. What is not there begins as what the bundled view model carries, so that training has it to
+    better.
+    """
     guess, hollows = folder / "guess.safetensors", folder / "hollows.safetensors"
-    assert bundled.guess is not None
-    assert bundled.hollows is not None
-    return (
-        load_bundled(guess, ViewGuess) if guess.exists() else bundled.guess,
-        load_bundled(hollows, HollowGuess) if hollows.exists() else bundled.hollows,
-    )
+    bundled = load_bundled(BUNDLED / "views.safetensors", SyncDreamer)
+    for path, network in ((guess, bundled.guess), (hollows, bundled.hollows)):
+        if not path.exists():
+            assert network is not None
+            folder.mkdir(parents=True, exist_ok=True)
+            save_bundled(network, path, {"from": "views.safetensors"})
+    return load_bundled(guess, ViewGuess), load_bundled(hollows, HollowGuess)
 
 
 def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
@@ -151,7 +153,7 @@ def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
         return CompletionTask(folder / "pairs", folder / "latents" / "pairs", autoencoder, batch)
     guess, hollows = _guesses(folder)
     guess, hollows = guess.to(device), hollows.to(device)
-    objects, latents = folder / "objects", folder / "latents" / "views"
+    objects, latents = folder / "objects", folder / "latents" / "objects"
     if what == "guess":
         return GuessTask(objects, latents, autoencoder, guess, batch)
     kind = HollowsTask if what == "hollows" else ViewsTask
