@@ -33,6 +33,7 @@ TRAINABLE = (
     "segmenter",
     "elevation",
     "completion",
+    "inputs",
     "guess",
     "hollows",
     "views",

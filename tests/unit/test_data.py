@@ -81,7 +81,7 @@ def test_pairs_are_the_same_from_any_process(shards: Path, monkeypatch: pytest.M
     monkeypatch.setattr(pairs, "PAIRS_PER_SHARD", 2)
     source = SceneSource(shards, ())
     assert len(list(write_pairs(tmp_path, source, 4, 3, 2))) == 2
-    drawn, expected = PairLibrary.in_folder(tmp_path)[3], draw_pair(source.maker(), pairs._segmenter(), 3, 3)
+    drawn, expected = PairLibrary.in_folder(tmp_path)[3], draw_pair(source.maker(), pairs.bundled_segmenter(), 3, 3)
     assert np.array_equal(drawn.image, expected.image)
     assert np.array_equal(drawn.whole, expected.whole)
 
@@ -95,7 +95,7 @@ def test_scenes_hide_what_was_asked_for(shards: Path, monkeypatch: pytest.Monkey
         assert 0.2 <= hidden <= 0.7
         assert not (scene.visible & scene.occluder).any()
         assert not (scene.visible & ~scene.amodal).any()
-    pair, again = (draw_pair(maker, pairs._segmenter(), 1, 0) for _ in range(2))
+    pair, again = (draw_pair(maker, pairs.bundled_segmenter(), 1, 0) for _ in range(2))
     assert np.array_equal(pair.image, again.image)
     assert pair.whole.shape == (256, 256, 4)
     assert set(np.unique(pair.visible)) == {0, 255}

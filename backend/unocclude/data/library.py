@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from unocclude import cameras
+from unocclude.data.filled import filled_places
 from unocclude.data.meshes import MeshStock
 from unocclude.data.objects import random_object
 from unocclude.data.renderer import ObjectRenderer, random_lighting
@@ -23,18 +24,22 @@ QUERY_SIZE = 256
 TARGET_SIZE = 128
 DEPTH_UNITS = 20000.0
 """Stored depth is camera z times this, as uint16; 0 is empty."""
+FILLED_VERTICES = 32
+"""A side, of the lattice on which is stored what an object fills."""
 
 
 @dataclass(frozen=True)
 class RenderedObject:
     """queries (4, 256, 256, 4) at `azimuth_steps` * 22.5 degrees and free `elevations` (degrees);
-    targets (16, 128, 128, 4) and target_depth (16, 128, 128) uint16. All pictures uint8 RGBA, straight alpha."""
+    targets (16, 128, 128, 4) and target_depth (16, 128, 128) uint16. All pictures uint8 RGBA, straight alpha. filled
+    (4, n^3 / 8) uint8: bits over (z, y, x), see `filled_places`, turned as each query sees the object."""
 
     queries: NDArray[np.uint8]
     azimuth_steps: NDArray[np.int64]
     elevations: NDArray[np.float32]
     targets: NDArray[np.uint8]
     target_depth: NDArray[np.uint16]
+    filled: NDArray[np.uint8]
 
 
 def _halved(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -48,7 +53,8 @@ def _halved(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def render_object(seed: int, index: int, stock: MeshStock | None = None) -> RenderedObject:
     """Object number `index` of the endless sequence that `seed` starts, with meshes from outside among them or not."""
     rng = np.random.default_rng([seed, index])
-    renderer = ObjectRenderer(random_object(rng, stock), random_lighting(rng))
+    painted = random_object(rng, stock)
+    renderer = ObjectRenderer(painted, random_lighting(rng))
     steps = rng.choice(cameras.VIEW_COUNT, QUERY_VIEWS, replace=False)
     elevations = rng.uniform(-5, 45, QUERY_VIEWS).astype(np.float32)
     queries = [
@@ -56,12 +62,14 @@ def render_object(seed: int, index: int, stock: MeshStock | None = None) -> Rend
         for s, e in zip(steps, elevations, strict=True)
     ]
     targets = [renderer.render(a, cameras.TARGET_ELEVATION, 2 * TARGET_SIZE) for a in cameras.AZIMUTHS]
+    filled = filled_places(painted, cameras.AZIMUTHS[steps], FILLED_VERTICES)
     return RenderedObject(
         np.stack(queries),
         steps,
         elevations,
         np.stack([_halved(t.rgba) for t in targets]),
         np.stack([np.round(t.depth[::2, ::2] * DEPTH_UNITS).astype(np.uint16) for t in targets]),
+        np.packbits(filled.reshape(QUERY_VIEWS, -1), axis=1),
     )
 
 
@@ -116,6 +124,11 @@ class ObjectLibrary:
     def target_depth(self, index: int) -> NDArray[np.float32]:
         """(16, 128, 128) camera z seen by the same cameras, 0 beside the object."""
         return self._read(index, "target_depth", slice(None)).astype(np.float32) / np.float32(DEPTH_UNITS)
+
+    def filled(self, index: int, view: int) -> NDArray[np.bool_]:
+        """(n, n, n) over (z, y, x): what the object fills, turned so that view 0 has that query's azimuth."""
+        bits = np.unpackbits(self._read(index, "filled", view)).astype(bool)
+        return bits.reshape(FILLED_VERTICES, FILLED_VERTICES, FILLED_VERTICES)
 
     def _read(self, index: int, name: str, item: int | slice) -> NDArray:
         shard, row = divmod(index, OBJECTS_PER_SHARD)

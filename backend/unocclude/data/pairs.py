@@ -47,20 +47,23 @@ class Pair:
 
 
 def draw_pair(scenes: SceneMaker, segmenter: Segmenter, seed: int, index: int) -> Pair:
-    """Number `index` of the endless sequence of `seed`. Crops vary a little; masks are right, rough or from a click."""
+    """Number `index` of the endless sequence of `seed`. Crops vary a little; masks do as in use."""
     rng = np.random.default_rng([seed, index])
     scene = scenes.draw(rng, hidden=(0.0, 0.1) if rng.random() < HARDLY_HIDDEN_SHARE else (0.05, 0.8))
-    visible = scene.visible
-    kind = rng.random()
-    if kind < CLICKED_SHARE:
-        visible = _clicked(scene, segmenter, rng)
-    elif kind < CLICKED_SHARE + ROUGH_SHARE:
-        visible = _rough(visible, rng)
+    visible = found_mask(scene, segmenter, rng)
     crop = _shifted(crop_around(visible, margin=rng.uniform(0.55, 0.85), size=SIZE), rng)
     if rng.random() < REFRAMED_SHARE:
         imagined = scene.amodal & inside(crop, visible.shape)
         crop = _shifted(crop_around(visible | imagined, margin=rng.uniform(0.35, 0.7), size=SIZE), rng)
     return Pair(cut(scene.image, crop), 255 * cut_mask(visible, crop).astype(np.uint8), _cut_layer(scene.whole, crop))
+
+
+def found_mask(scene: Scene, segmenter: Segmenter, rng: np.random.Generator) -> Mask:
+    """(S, S): the visible part as it may be found in use: right, rough, or from a click. Never empty."""
+    kind = rng.random()
+    if kind < CLICKED_SHARE:
+        return _clicked(scene, segmenter, rng)
+    return _rough(scene.visible, rng) if kind < CLICKED_SHARE + ROUGH_SHARE else scene.visible
 
 
 def _clicked(scene: Scene, segmenter: Segmenter, rng: np.random.Generator) -> Mask:
@@ -114,12 +117,12 @@ class PairShards:
 
     def __call__(self, shard: int) -> Arrays:
         maker, first = self.scenes.maker(), shard * PAIRS_PER_SHARD
-        pairs = [draw_pair(maker, _segmenter(), self.seed, first + k) for k in range(PAIRS_PER_SHARD)]
+        pairs = [draw_pair(maker, bundled_segmenter(), self.seed, first + k) for k in range(PAIRS_PER_SHARD)]
         return {f.name: np.stack([getattr(p, f.name) for p in pairs]) for f in fields(Pair)}
 
 
 @cache
-def _segmenter() -> Segmenter:
+def bundled_segmenter() -> Segmenter:
     """Made once in each process."""
     torch.set_num_threads(1)  # the processes share the cores already; and after a fork, more would wait for ever
     return Segmenter(Models("bundled", torch.device("cpu")).segmenter())

@@ -44,12 +44,18 @@ class SceneMaker:
         self._backgrounds = backgrounds
         self._size = size
 
-    def draw(self, rng: np.random.Generator, hidden: tuple[float, float] = (0.2, 0.7)) -> Scene:
-        """A scene whose object covers at least 2 % of it and has a share within `hidden` out of sight."""
+    def draw(
+        self, rng: np.random.Generator, hidden: tuple[float, float] = (0.2, 0.7), of: Picture | None = None
+    ) -> Scene:
+        """A scene whose object covers at least 2 % of it and has a share within `hidden` out of sight.
+
+        With a picture `of` an object (S, S, 4), a scene of that, however small it is.
+        """
         while True:
-            whole = self._place(self._object(rng), rng, self._size * rng.uniform(0.25, 0.95), spread=0.25)
+            thing = self._object(rng) if of is None else of
+            whole = self._place(thing, rng, self._size * rng.uniform(0.25, 0.95), spread=0.25)
             amodal = whole[..., 3] > 127
-            if amodal.mean() < 0.02:
+            if amodal.mean() < 0.02 and of is None:
                 continue
             for _ in range(6):
                 occluder = self._occluder(rng, amodal)

@@ -54,7 +54,8 @@ def sample_completions(
         return temperature * torch.stack([torch.randn(shape[1:], generator=g) for g in generators]).to(device)
 
     def on_step(step: int, total: int, x0: Tensor) -> None:
-        progress("complete", step, total, model.to_rgba(model.decode(x0[:1]))[0] if step % 4 == 0 else None)
+        shown = step % 4 == 0 and step < total  # the last one is decoded anyway, and decoding costs as much as steps
+        progress("complete", step, total, model.to_rgba(model.decode(x0[:1]))[0] if shown else None)
 
     with inference(model):
         condition = model.encode_condition(picture, mask).repeat(samples)

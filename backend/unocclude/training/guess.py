@@ -30,11 +30,11 @@ class GuessTask:
 
     merit = "psnr"
 
-    def __init__(self, library: Path, latents: Path, autoencoder: Autoencoder, guess: ViewGuess, batch: int) -> None:
+    def __init__(self, folder: Path, autoencoder: Autoencoder, guess: ViewGuess, batch: int) -> None:
         self.module = guess.requires_grad_(True)
         guess.classifier.requires_grad_(False)
         self._autoencoder = autoencoder.eval()
-        self._bank = ObjectBank(library, latents, autoencoder)
+        self._bank = ObjectBank(folder, autoencoder)
         self._kept = len(self._bank) - VALIDATION
         self._batch = batch
 

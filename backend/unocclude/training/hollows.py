@@ -1,4 +1,4 @@
-"""Trains what tells where an object is hollow: on shapes carved from the depth of the true views."""
+"""Trains what tells where an object is hollow: by what the objects fill of what their views outline."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class HollowsTask:
     merit = "-share_error"  # what is used of the logits is their sign
 
     def __init__(
-        self, library: Path, latents: Path, autoencoder: Autoencoder, guess: ViewGuess, hollows: HollowGuess, batch: int
+        self, folder: Path, autoencoder: Autoencoder, guess: ViewGuess, hollows: HollowGuess, batch: int
     ) -> None:
         self.module = hollows.requires_grad_(True)
         self._guess = guess.requires_grad_(False).eval()
-        self._bank = ObjectBank(library, latents, autoencoder)
+        self._bank = ObjectBank(folder, autoencoder)
         self._kept = len(self._bank) - VALIDATION
         self._batch = batch
 

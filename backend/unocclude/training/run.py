@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from unocclude.data.inputs import write_inputs
 from unocclude.data.library import ObjectLibrary, write_library
 from unocclude.data.pairs import PairLibrary, write_pairs
 from unocclude.data.scenes import SceneSource
@@ -31,7 +32,9 @@ from unocclude.training.segmenter import SegmenterTask
 from unocclude.training.thumbnail_start import start_as_thumbnail
 from unocclude.training.views import ViewsTask
 
-STEPS = ("objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "guess", "hollows", "views")
+STEPS = (
+    "objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "inputs", "guess", "hollows", "views",
+)  # fmt: skip
 DEFAULT = Path(__file__).parent / "default.toml"
 
 
@@ -89,6 +92,8 @@ def _run(what: str, config: TrainingConfig) -> None:
         _follow(write_library(folder, config.objects, config.seed, config.workers, config.meshes))
     elif what == "pairs":
         _follow(write_pairs(config.folder / "pairs", _scenes(config), config.pairs, config.seed, config.workers))
+    elif what == "inputs":
+        _follow(write_inputs(config.folder / "inputs", _scenes(config), config.objects, config.seed, config.workers))
     else:
         device = pick_device(config.device)
         schedule = Schedule(
@@ -153,8 +158,7 @@ def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
         return CompletionTask(folder / "pairs", folder / "latents" / "pairs", autoencoder, batch)
     guess, hollows = _guesses(folder)
     guess, hollows = guess.to(device), hollows.to(device)
-    objects, latents = folder / "objects", folder / "latents" / "objects"
     if what == "guess":
-        return GuessTask(objects, latents, autoencoder, guess, batch)
+        return GuessTask(folder, autoencoder, guess, batch)
     kind = HollowsTask if what == "hollows" else ViewsTask
-    return kind(objects, latents, autoencoder, guess, hollows, batch)
+    return kind(folder, autoencoder, guess, hollows, batch)

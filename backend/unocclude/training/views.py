@@ -35,7 +35,7 @@ class ViewsTask:
     merit = "psnr"
 
     def __init__(
-        self, library: Path, latents: Path, autoencoder: Autoencoder, guess: ViewGuess, hollows: HollowGuess, batch: int
+        self, folder: Path, autoencoder: Autoencoder, guess: ViewGuess, hollows: HollowGuess, batch: int
     ) -> None:
         config = replace(SyncDreamerConfig.bundled(), autoencoder=autoencoder.config, guess=guess.config)
         self.module = SyncDreamer(config)
@@ -44,7 +44,7 @@ class ViewsTask:
         self._guess(self.module).load_state_dict(guess.state_dict())
         assert self.module.hollows is not None
         self.module.hollows.load_state_dict(hollows.state_dict())
-        self._bank = ObjectBank(library, latents, autoencoder.eval())
+        self._bank = ObjectBank(folder, autoencoder.eval())
         self._kept = len(self._bank) - VALIDATION
         self._batch = batch
 
