@@ -79,15 +79,19 @@ def test_a_hollow_that_is_told_is_taken_though_the_colours_tell_nothing() -> Non
     assert inside(guess, 0, 0, 0)
 
 
-def test_a_vessel_whose_floor_no_view_shows_is_hollow_all_the_way_down() -> None:
-    """Of a deep cup, the views show the inner wall alone, down to a slope from the rim to the other side."""
-    views = views_of(cup(), grey)
+def test_a_hollow_keeps_the_neck_above_it() -> None:
+    """The rim is where the cone begins that outlines leave above an opening, however narrow that is."""
+    outside = [(0, -0.4), (0.3, -0.4), (0.3, 0.05), (0.15, 0.15), (0.15, 0.4)]
+    within = [(0.1, 0.4), (0.1, 0.12), (0.25, 0), (0.25, -0.35), (0, -0.35)]
+    views = views_of(trimesh.creation.revolve(outside + within), grey)
     hull = hull_of(views)
-    guess = first_guess(hull, GRID, told(views, lambda p: p[..., 2] + 0.58 * np.hypot(p[..., 0], p[..., 1]) > 0.1))
-    assert not inside(guess, 0, 0, 0)
+    guess = first_guess(hull, GRID, told(views, lambda p: p[..., 2] > -0.35))
+    assert inside(guess, 0.14, 0, 0.36), "the neck's wall"
+    assert not inside(guess, 0, 0, 0.36)
+    assert not inside(guess, 0, 0, 0.45), "the cone"
     assert not inside(guess, 0, 0, -0.2)
-    assert inside(guess, 0.325, 0, -0.2)
-    assert inside(guess, 0, 0, -0.28)
+    assert inside(guess, 0.29, 0, -0.2)
+    assert inside(guess, 0, 0, -0.395)
 
 
 def test_emptiness_that_no_rim_encloses_is_no_hollow() -> None:

@@ -24,6 +24,7 @@ from unocclude.models.view_guess import SIDE
 from unocclude.models.volumes import project, volume_vertices
 from unocclude.models.weights import load_bundled, save_bundled
 from unocclude.training import guess, hollows, object_bank, views
+from unocclude.training.elevation import ElevationTask
 from unocclude.training.guess import GuessTask, seen_in
 from unocclude.training.hollows import HollowsTask
 from unocclude.training.object_bank import ELEVATION_ERROR, ObjectBank
@@ -160,6 +161,20 @@ def test_a_step_of_training(learning: str, objects: Path, network: SyncDreamer) 
         assert figures["psnr"] > 10
         assert sheet.shape == (128, 9 * 128, 3), "the input, four views, the four true ones"
     network.requires_grad_(False).zero_grad()
+
+
+def test_elevations_are_learned_from_whole_objects_and_completions(objects: Path) -> None:
+    task = ElevationTask(objects, batch=4)
+    shown = ObjectLibrary.in_folder(objects / "objects")
+    true = torch.tensor([shown.query_camera(*view)[1] for view in np.ndindex(OBJECTS, QUERY_VIEWS)])
+    rng = np.random.default_rng(0)
+    batch = task.draw(rng)
+    assert torch.isin(batch["elevations"], true).all()
+    task.loss(batch, rng).backward()
+    with torch.inference_mode():
+        figures, plot = task.validate(task.module.eval(), torch.device("cpu"))
+    assert 0 < figures["error"] < 60
+    assert plot.shape == (256, 256, 3)
 
 
 def test_what_was_not_trained_here_is_there_to_better(tmp_path: Path, network: SyncDreamer) -> None:

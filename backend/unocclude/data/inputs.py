@@ -16,6 +16,7 @@ from unocclude.data.library import OBJECTS_PER_SHARD, QUERY_SIZE, QUERY_VIEWS, O
 from unocclude.data.pairs import bundled_segmenter, found_mask
 from unocclude.data.scenes import SceneMaker, SceneSource
 from unocclude.data.shards import Arrays, write_shards
+from unocclude.errors import InputError
 from unocclude.models.profiles import Models
 from unocclude.pipeline.complete import complete
 from unocclude.pipeline.resampling import by_area
@@ -73,6 +74,14 @@ def _models() -> Models:
 def write_inputs(folder: Path, scenes: SceneSource, objects: int, seed: int, workers: int) -> Iterator[Path]:
     """Yields each shard as it is finished. Shards that are there already are kept, so it resumes."""
     return write_shards(folder, "inputs", -(-objects // OBJECTS_PER_SHARD), InputShards(scenes, seed), workers)
+
+
+def input_shards(folder: Path) -> list[Path]:
+    """In the order of the objects. Raises InputError where there are none."""
+    shards = sorted(folder.glob("inputs_*.safetensors"))
+    if not shards:
+        raise InputError(f"No input views in {folder}.", "Make them with `unocclude train inputs`.")
+    return shards
 
 
 def read_inputs(path: Path) -> NDArray[np.uint8]:

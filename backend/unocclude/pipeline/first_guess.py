@@ -37,13 +37,10 @@ NEARLY = 1.02
 """Hollows whose disagreement is so near the least are as good."""
 FLOOR_SEEN = 0.7
 """Most of a floor is seen if it lies less deep than this share of the depth at which it disappears."""
-RIM_FILLED, RIM_WHOLE = 0.2, 0.8
-"""Where hollows are told, the rim is the highest level at which what is not hollow has the first share of its widest
-area, or the hull the second of its own: the wall may be thinner than what is told."""
+RIM_SLACK = 0.02
+"""How far below the tip of its cone a level may point that belongs to it: soft outlines are round."""
 OPEN = 0.5
-"""It is one where this share of what it encloses is told to be hollow."""
-FLOOR = 0.25
-"""The floor is the lowest level down to which this share is: of a deep vessel, views show its wall alone."""
+"""Where hollows are told, a level is open where this share of what the wall encloses is told to be hollow."""
 SHALLOW = 0.06
 """Hollows less deep are doubt about where a lid is: two vertices of what tells them."""
 SIZE = 56
@@ -210,32 +207,33 @@ def _cut_level(hull: Floats, heights: NDArray[np.float64], top: float) -> Floats
 
 
 def _vessel_as_told(hull: Floats, grid: Grid, logits: Floats) -> Floats | None:
-    """The hull below its rim with the hollow that is told, see `ViewSet`; None if no rim encloses one.
-
-    Above the rim, outlines leave a cone.
-    """
+    """The hull below its rim with the hollow that is told, see `ViewSet`; None if no rim encloses one."""
     places = _tensor(grid.points() / HALF_EXTENT)[None]
     sampled = F.grid_sample(_tensor(logits)[None, None], places, padding_mode="border", align_corners=True)
     hollow = sampled[0, 0].numpy() > 0
     heights = _heights(grid)
-    whole, filled = (((hull < 0) & where).sum((0, 1)) for where in (np.True_, ~hollow))
-    upper = np.flatnonzero((filled >= max(RIM_FILLED * filled.max(), 1)) | (whole >= max(RIM_WHOLE * whole.max(), 1)))
-    if len(upper) == 0:
-        return None
-    level = _cut_level(hull, heights, heights[upper[-1]])
+    top = _rim(hull, grid)
+    level = _cut_level(hull, heights, heights[top] + grid.voxel / 2)
     vessel = level < 0
-    top = np.flatnonzero(vessel.any((0, 1)))[-1]
     vessel[:, :, top:] = vessel[:, :, top, None]  # open above: the wall is beside and below
     room = (ndimage.distance_transform_edt(vessel) - 0.5) * grid.voxel - WALLS[0]
     enclosed = (room > 0).sum((0, 1))
     told = (hollow & (room > 0)).sum((0, 1)) / np.maximum(enclosed, 1)
-    floor = np.flatnonzero(told[: top + 1] < FLOOR)
-    depth = heights[top] - (heights[floor[-1]] if len(floor) else heights[0])
-    if told[top] < OPEN or depth < SHALLOW:
+    filled = np.flatnonzero((told < OPEN) & (enclosed > 0) & (np.arange(len(told)) <= top))
+    depth = heights[top] - (heights[filled[-1]] if len(filled) else heights[0])
+    if enclosed[top] == 0 or depth < SHALLOW:
         return None
-    if depth > FLOOR_SEEN * _disappears(room[:, :, top].max()):
-        depth = heights[top] - heights[0]
     return np.maximum(level, np.minimum(room, heights - (heights[top] - depth))).astype(np.float32)
+
+
+def _rim(hull: Floats, grid: Grid) -> int:
+    """The layer at the foot of the cone that outlines leave above an opening: its sides slope as the views do.
+
+    Of anything flat above, too; a dome is cut where it becomes as flat as that.
+    """
+    radius = np.sqrt((hull < 0).sum((0, 1)) / np.pi) * grid.voxel
+    tip = np.where(radius > 0, _heights(grid) + radius * np.tan(np.deg2rad(TARGET_ELEVATION)), -np.inf)
+    return int(np.flatnonzero(tip >= tip.max() - RIM_SLACK)[0])
 
 
 def _disappears(radius: float) -> float:

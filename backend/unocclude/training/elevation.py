@@ -1,4 +1,4 @@
-"""Trains the elevation estimator on views of procedural objects."""
+"""Trains the elevation estimator on views of procedural objects, whole and completed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from unocclude.data.inputs import input_shards, read_inputs
 from unocclude.data.library import QUERY_VIEWS, ObjectLibrary
 from unocclude.models.elevation import HIGHEST, LOWEST, ElevationConfig, ElevationEstimator, framed
 from unocclude.models.weights import save_bundled
@@ -21,18 +22,21 @@ VALIDATION_SHARE = 0.05
 
 
 class ElevationTask:
-    """The `Task` of the training loop. The last objects of the library are kept for validation."""
+    """The `Task` of the training loop. The last objects in the folder are kept for validation."""
 
     merit = "-error"
 
-    def __init__(self, library: ObjectLibrary, batch: int) -> None:
+    def __init__(self, folder: Path, batch: int) -> None:
+        """`folder` has `objects` and `inputs`."""
         torch.manual_seed(0)
         self._batch = batch
         self.module = ElevationEstimator(ElevationConfig())
-        views = [(index, view) for index in range(len(library)) for view in range(QUERY_VIEWS)]
-        pictures = [framed(library.query(*view)) for view in tqdm(views, desc="views")]
-        elevations = torch.tensor([library.query_camera(*view)[1] for view in views])
-        kept = int(len(library) * (1 - VALIDATION_SHARE)) * QUERY_VIEWS
+        library = ObjectLibrary.in_folder(folder / "objects")
+        shards = tqdm(input_shards(folder / "inputs"), desc="views", unit="shard")
+        pictures = [framed(view) for path in shards for views in read_inputs(path) for view in views]
+        objects = len(pictures) // QUERY_VIEWS
+        elevations = torch.tensor([library.query_camera(*view)[1] for view in np.ndindex(objects, QUERY_VIEWS)])
+        kept = int(objects * (1 - VALIDATION_SHARE)) * QUERY_VIEWS
         self._pictures, self._elevations = torch.stack(pictures[:kept]), elevations[:kept]
         self._validation = torch.stack(pictures[kept:]), elevations[kept:]
 

@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unocclude.cameras import VIEW_COUNT, VIEW_SIZE
-from unocclude.data.inputs import read_inputs
+from unocclude.data.inputs import input_shards, read_inputs
 from unocclude.data.library import FILLED_VERTICES, OBJECTS_PER_SHARD, QUERY_VIEWS, ObjectLibrary
 from unocclude.data.outlined import outlined
-from unocclude.errors import InputError
 from unocclude.models.autoencoder import Autoencoder
 from unocclude.models.input_view import prepare
 from unocclude.training.latents import LatentBank, Tensors, encoded_shards, mirror
@@ -34,10 +33,8 @@ class ObjectBank:
 
     def __init__(self, folder: Path, autoencoder: Autoencoder) -> None:
         """`folder` has `objects` and `inputs`; it gets `latents/objects`, which belong to this autoencoder."""
-        inputs = sorted((folder / "inputs").glob("inputs_*.safetensors"))
-        if not inputs:
-            raise InputError(f"No input views in {folder}.", "Make them with `unocclude train inputs`.")
-        encode = encoded_shards(inputs, folder / "latents" / "objects", lambda path: _encode(path, autoencoder))
+        shards = input_shards(folder / "inputs")
+        encode = encoded_shards(shards, folder / "latents" / "objects", lambda path: _encode(path, autoencoder))
         self._rows = LatentBank(encode).tensors
 
     def __len__(self) -> int:

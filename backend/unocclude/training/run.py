@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from unocclude.data.inputs import write_inputs
-from unocclude.data.library import ObjectLibrary, write_library
+from unocclude.data.library import write_library
 from unocclude.data.pairs import PairLibrary, write_pairs
 from unocclude.data.scenes import SceneSource
 from unocclude.devices import pick_device
@@ -33,7 +33,7 @@ from unocclude.training.thumbnail_start import start_as_thumbnail
 from unocclude.training.views import ViewsTask
 
 STEPS = (
-    "objects", "pairs", "autoencoder", "segmenter", "elevation", "completion", "inputs", "guess", "hollows", "views",
+    "objects", "pairs", "autoencoder", "segmenter", "completion", "inputs", "elevation", "guess", "hollows", "views",
 )  # fmt: skip
 DEFAULT = Path(__file__).parent / "default.toml"
 
@@ -150,7 +150,7 @@ def _task(what: str, config: TrainingConfig, device: torch.device) -> Task:
             _scenes(config), folder / "segmenter", config.scenes, config.seed, config.workers, batch
         )
     if what == "elevation":
-        return ElevationTask(ObjectLibrary.in_folder(folder / "objects"), batch)
+        return ElevationTask(folder, batch)
     autoencoder = _autoencoder(folder / "autoencoder.safetensors").to(device)
     if what == "autoencoder":
         return AutoencoderTask(PairLibrary.in_folder(folder / "pairs"), autoencoder, batch)
