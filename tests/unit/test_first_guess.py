@@ -36,7 +36,7 @@ def inside(sdf: np.ndarray, x: float, y: float, z: float) -> bool:
 def test_the_cone_above_a_lid_is_levelled() -> None:
     views = views_of(can(), chequered_colour)
     hull = hull_of(views)
-    guess = first_guess(hull, GRID, views)
+    guess = first_guess(hull, GRID, views).sdf
     assert inside(hull, 0, 0, 0.36)
     assert not inside(guess, 0, 0, 0.36)
     assert inside(guess, 0, 0, 0.2)
@@ -45,7 +45,7 @@ def test_the_cone_above_a_lid_is_levelled() -> None:
 def test_a_cup_is_hollow_and_has_walls_and_a_floor() -> None:
     views = views_of(cup(), chequered_colour)
     hull = hull_of(views)
-    guess = first_guess(hull, GRID, views)
+    guess = first_guess(hull, GRID, views).sdf
     assert inside(hull, 0, 0, 0.2)
     assert not inside(guess, 0, 0, 0.2)
     assert not inside(guess, 0.2, 0, 0.1)
@@ -70,8 +70,8 @@ def grey(points: np.ndarray) -> np.ndarray:
 def test_a_hollow_that_is_told_is_taken_though_the_colours_tell_nothing() -> None:
     views = views_of(cup(), grey)
     hull = hull_of(views)
-    guess = first_guess(hull, GRID, told(views, lambda p: p[..., 2] > 0.1))
-    assert inside(first_guess(hull, GRID, views), 0, 0, 0.25)
+    guess = first_guess(hull, GRID, told(views, lambda p: p[..., 2] > 0.1)).sdf
+    assert inside(first_guess(hull, GRID, views).sdf, 0, 0, 0.25)
     assert not inside(guess, 0, 0, 0.25)
     assert not inside(guess, 0.25, 0, 0.15)
     assert not inside(guess, 0, 0, 0.36), "nor is the cone above the rim left"
@@ -85,7 +85,7 @@ def test_a_hollow_keeps_the_neck_above_it() -> None:
     within = [(0.1, 0.4), (0.1, 0.12), (0.25, 0), (0.25, -0.35), (0, -0.35)]
     views = views_of(trimesh.creation.revolve(outside + within), grey)
     hull = hull_of(views)
-    guess = first_guess(hull, GRID, told(views, lambda p: p[..., 2] > -0.35))
+    guess = first_guess(hull, GRID, told(views, lambda p: p[..., 2] > -0.35)).sdf
     assert inside(guess, 0.14, 0, 0.36), "the neck's wall"
     assert not inside(guess, 0, 0, 0.36)
     assert not inside(guess, 0, 0, 0.45), "the cone"
@@ -94,24 +94,37 @@ def test_a_hollow_keeps_the_neck_above_it() -> None:
     assert inside(guess, 0, 0, -0.395)
 
 
+def test_what_is_to_stay_empty_is_the_same_on_another_lattice() -> None:
+    views = views_of(cup(), grey)
+    finer = Grid.around(np.full(3, -0.4), np.full(3, 0.4), 50**3)
+    guess = first_guess(hull_of(views), GRID, told(views, lambda p: p[..., 2] > 0.1))
+    kept = guess.kept_empty(finer)
+    assert isinstance(kept, np.ndarray)
+    x, y, z = np.moveaxis(finer.points(), -1, 0)
+    across = np.hypot(x, y)
+    assert (kept[(across < 0.25) & (z > 0.18) & (z < 0.28)] > 0).all()
+    assert (kept[(across > 0.34) | (z < 0.05)] < 0).all()
+    assert first_guess(hull_of(views), GRID, views).kept_empty(finer) == -np.inf
+
+
 def test_emptiness_that_no_rim_encloses_is_no_hollow() -> None:
     """The space between legs, say."""
     views = views_of(can(), chequered_colour)
     hull = hull_of(views)
     below = told(views, lambda p: above(p) | (p[..., 2] < -0.1))
-    np.testing.assert_array_equal(first_guess(hull, GRID, below), first_guess(hull, GRID, views))
+    np.testing.assert_array_equal(first_guess(hull, GRID, below).sdf, first_guess(hull, GRID, views).sdf)
 
 
 def test_what_is_told_to_be_solid_is_judged_by_its_colours() -> None:
     views = views_of(can(), chequered_colour)
     hull = hull_of(views)
-    np.testing.assert_array_equal(first_guess(hull, GRID, told(views, above)), first_guess(hull, GRID, views))
+    np.testing.assert_array_equal(first_guess(hull, GRID, told(views, above)).sdf, first_guess(hull, GRID, views).sdf)
 
 
 def test_what_the_outlines_tell_already_stays() -> None:
     views = views_of(sphere(), chequered_colour)
     hull = hull_of(views)
-    np.testing.assert_array_equal(first_guess(hull, GRID, views), hull)
+    np.testing.assert_array_equal(first_guess(hull, GRID, views).sdf, hull)
 
 
 def test_colours_disagree_least_on_the_true_surface() -> None:

@@ -218,6 +218,23 @@ def test_halves_of_two_objects_are_a_sane_shape_or_refused() -> None:
     assert np.isfinite(surface.vertices).all()
 
 
+def test_nothing_grows_into_a_hollow_that_is_told() -> None:
+    """The views are those of a solid can, as soft ones are of a mug: they would close it."""
+    rgba = views_of(trimesh.creation.cylinder(0.35, 0.6), position_colour).rgba
+    heights = np.linspace(-0.5, 0.5, 32)
+    hollow = np.broadcast_to(np.where(heights > -0.2, 3.0, -3.0)[:, None, None], (32, 32, 32)).astype(np.float32)
+    x, y, z = (-1 + 2 * np.indices((64, 64, 64)) / 64)[[0, 1, 2]]
+    across = np.hypot(x, y)
+    cup, can = (fit_surface(v, "fast", seed=0) for v in (ViewSet(rgba, hollow), ViewSet(rgba)))
+    within, filled = (inside_voxels(mesh.vertices, mesh.faces) for mesh in (cup, can))
+    core = (across < 0.28) & (z > -0.14) & (z < 0.25)
+    assert filled[core].all()
+    assert not within[core].any()
+    assert within[(across > 0.32) & (across < 0.34) & (np.abs(z) < 0.2)].mean() > 0.9, "the wall"
+    assert within[(across < 0.2) & (z > -0.27) & (z < -0.23)].all(), "the floor"
+    assert is_watertight(cup)
+
+
 def test_views_without_a_common_shape_are_refused() -> None:
     rgba = np.zeros((16, 256, 256, 4), np.uint8)
     with pytest.raises(InputError):

@@ -58,10 +58,31 @@ MISSED = 40.0
 Floats = NDArray[np.float32]
 
 
-def first_guess(hull: Floats, grid: Grid, views: ViewSet) -> Floats:
-    """The signed distance to begin with, (X, Y, Z) on `grid`: `hull`, or what is left of it below another top."""
+@dataclass(frozen=True)
+class FirstGuess:
+    """The signed distance to begin with, (X, Y, Z) on `grid`, and, above 0 within, that of the hollow that is told."""
+
+    sdf: Floats
+    grid: Grid
+    hollow: Floats | None = None
+
+    def kept_empty(self, grid: Grid) -> Floats | float:
+        """The signed distance of the hollow at the points of another lattice; minus infinity where none is told."""
+        if self.hollow is None:
+            return -np.inf
+        places = np.moveaxis((grid.points() - self.grid.origin) / self.grid.voxel, -1, 0)
+        return np.asarray(ndimage.map_coordinates(self.hollow, places, order=1, mode="nearest"), np.float32)
+
+
+def first_guess(hull: Floats, grid: Grid, views: ViewSet) -> FirstGuess:
+    """The visual hull, (X, Y, Z) on `grid`, or what is left of it below another top."""
     if views.hollow.size and (vessel := _vessel_as_told(hull, grid, views.hollow)) is not None:
         return vessel
+    return FirstGuess(_best_top(hull, grid, views), grid)
+
+
+def _best_top(hull: Floats, grid: Grid, views: ViewSet) -> Floats:
+    """The signed distance of the hull below that of some tops on which the views agree best."""
     consistency = PhotoConsistency.of(views, grid)
     plain = consistency.disagreement(hull)
     level = min(_levelled(hull, grid), key=consistency.disagreement, default=hull)
@@ -206,11 +227,11 @@ def _cut_level(hull: Floats, heights: NDArray[np.float64], top: float) -> Floats
     return np.maximum(hull, (np.abs(heights) - top).astype(np.float32))
 
 
-def _vessel_as_told(hull: Floats, grid: Grid, logits: Floats) -> Floats | None:
+def _vessel_as_told(hull: Floats, grid: Grid, logits: Floats) -> FirstGuess | None:
     """The hull below its rim with the hollow that is told, see `ViewSet`; None if no rim encloses one."""
     places = _tensor(grid.points() / HALF_EXTENT)[None]
     sampled = F.grid_sample(_tensor(logits)[None, None], places, padding_mode="border", align_corners=True)
-    hollow = sampled[0, 0].numpy() > 0
+    empty = sampled[0, 0].numpy() > 0
     heights = _heights(grid)
     top = _rim(hull, grid)
     level = _cut_level(hull, heights, heights[top] + grid.voxel / 2)
@@ -218,12 +239,13 @@ def _vessel_as_told(hull: Floats, grid: Grid, logits: Floats) -> Floats | None:
     vessel[:, :, top:] = vessel[:, :, top, None]  # open above: the wall is beside and below
     room = (ndimage.distance_transform_edt(vessel) - 0.5) * grid.voxel - WALLS[0]
     enclosed = (room > 0).sum((0, 1))
-    told = (hollow & (room > 0)).sum((0, 1)) / np.maximum(enclosed, 1)
+    told = (empty & (room > 0)).sum((0, 1)) / np.maximum(enclosed, 1)
     filled = np.flatnonzero((told < OPEN) & (enclosed > 0) & (np.arange(len(told)) <= top))
     depth = heights[top] - (heights[filled[-1]] if len(filled) else heights[0])
     if enclosed[top] == 0 or depth < SHALLOW:
         return None
-    return np.maximum(level, np.minimum(room, heights - (heights[top] - depth))).astype(np.float32)
+    hollow = np.minimum(room, heights - (heights[top] - depth)).astype(np.float32)
+    return FirstGuess(np.maximum(level, hollow).astype(np.float32), grid, hollow)
 
 
 def _rim(hull: Floats, grid: Grid) -> int:

@@ -42,7 +42,7 @@ def fit_radiance_surface(
     hull, low, high = outlined_hull(views)
     grid = Grid.around(low - MARGIN, high + MARGIN, POINTS)
     distance = hull.distance(grid)
-    guess = first_guess(grid.above(low[2], distance), grid, views)
+    guess = first_guess(grid.above(low[2], distance), grid, views).sdf
     field = fit_field(views, grid, guess, distance < MARGIN, seed, device, progress)
     with torch.no_grad():
         sdf = ((SOLID - field.density()) / SOLID).clamp(-1, 1).cpu().numpy() * np.float32(grid.voxel)

@@ -31,6 +31,8 @@ from unocclude.protocol import Preset
 MARGIN = 0.04
 """How far the surface may leave the hull: the outlines of generated views are off by some pixels. Farther out, where no
 rays pass, views that contradict one another would put matter that only one of them sees."""
+HOLLOW_MARGIN = 0.01
+"""How far the surface may grow into a hollow that is told: soft views let light through walls, which would thicken."""
 RING = 6
 """Pixels around a silhouette whose rays take part: they hold the surface back from growing."""
 GUESS_POINTS = 300_000
@@ -111,7 +113,7 @@ def fit_surface(
     hull, low, high = outlined_hull(views)
     grid = Grid.around(low - MARGIN, high + MARGIN, GUESS_POINTS)
     guess = first_guess(grid.above(low[2], hull.distance(grid)), grid, views)
-    low, high = grid.box(guess < 0)
+    low, high = grid.box(guess.sdf < 0)
     low, high = low - MARGIN, high + MARGIN
 
     random = torch.Generator().manual_seed(seed)
@@ -120,10 +122,11 @@ def fit_surface(
     def report(step: int, preview: Image | None) -> None:
         progress("mesh", done + step, total, preview)
 
-    neural = _unfitted(_tensor(guess, device), grid)
+    neural = _unfitted(_tensor(guess.sdf, device), grid)
     for points, steps in zip(effort.points, effort.steps, strict=True):
         grid = Grid.around(low, high, points)
-        bound = grid.above(low[2] + MARGIN, hull.distance(grid)) - MARGIN
+        within_hull = grid.above(low[2] + MARGIN, hull.distance(grid)) - MARGIN
+        bound = np.maximum(within_hull, guess.kept_empty(grid) - HOLLOW_MARGIN)
         neural = _on_lattice(neural, grid, _tensor(bound, device))
         rays = view_rays(views, grid.voxel, device)
         _fit(neural, rays, steps, effort.rays, random, report)
