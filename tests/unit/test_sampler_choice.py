@@ -50,7 +50,7 @@ def completed(model: Pix2Gestalt, sampler: SamplerName, watcher: Watcher, seed: 
 def test_every_step_is_told_and_a_preview_now_and_then(
     sampler: SamplerName, calls: int, completion_model: Pix2Gestalt
 ) -> None:
-    """The reference never visits the noisiest of its timesteps. The last step needs no preview: the sample itself comes."""
+    """The reference never visits the noisiest of its timesteps. After the last step the sample itself comes."""
     watcher = Watcher()
     completed(completion_model, sampler, watcher)
     assert watcher.heard == [(step, calls) for step in range(1, calls + 1)]
