@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from unocclude.cli import TRAINABLE
 from unocclude.errors import InputError
 from unocclude.models.autoencoder import Autoencoder, AutoencoderConfig
 from unocclude.models.weights import load_bundled, read_card, save_bundled
@@ -22,7 +23,7 @@ pytest.importorskip("matplotlib", reason="training needs the `train` extra")
 
 from unocclude.training import loop
 from unocclude.training.loop import Schedule, _loader, train
-from unocclude.training.run import read_config
+from unocclude.training.run import STEPS, read_config
 
 
 @dataclass(frozen=True)
@@ -179,3 +180,8 @@ def test_a_configuration_replaces_single_entries(tmp_path: Path) -> None:
     own.write_text("objekts = 12\n")
     with pytest.raises(InputError, match="objekts"):
         read_config(own)
+
+
+def test_the_command_line_offers_every_step() -> None:
+    """It has its own list, since reading the steps' would load torch."""
+    assert (*STEPS, "all") == TRAINABLE

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from unocclude.data.library import OBJECTS_PER_SHARD, QUERY_SIZE, QUERY_VIEWS, ObjectLibrary
-from unocclude.data.pairs import bundled_segmenter, found_mask
+from unocclude.data.pairs import bundled_models, bundled_segmenter, found_mask
 from unocclude.data.scenes import SceneMaker, SceneSource
 from unocclude.data.shards import Arrays, write_shards
 from unocclude.errors import InputError
-from unocclude.models.profiles import Models
 from unocclude.pipeline.complete import complete
 from unocclude.pipeline.resampling import by_area
 
@@ -49,7 +46,7 @@ class InputShards:
 def completed(picture: NDArray[np.uint8], scenes: SceneMaker, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(256, 256, 4): the object in a picture (S, S, 4) half hidden in a scene, found, and completed."""
     scene = scenes.draw(rng, HIDDEN, of=picture)
-    models = _models()
+    models = bundled_models()
     profile = models.profile
     made = complete(
         scene.image,
@@ -63,12 +60,6 @@ def completed(picture: NDArray[np.uint8], scenes: SceneMaker, rng: np.random.Gen
         temperature=profile.completion_temperature,
     )
     return by_area(made.samples[0].rgba, QUERY_SIZE, QUERY_SIZE)
-
-
-@cache
-def _models() -> Models:
-    """Made once in each process."""
-    return Models("bundled", torch.device("cpu"))
 
 
 def write_inputs(folder: Path, scenes: SceneSource, objects: int, seed: int, workers: int) -> Iterator[Path]:

@@ -122,10 +122,14 @@ class PairShards:
 
 
 @cache
-def bundled_segmenter() -> Segmenter:
-    """Made once in each process."""
+def bundled_models() -> Models:
+    """Loaded once in each process that makes data."""
     torch.set_num_threads(1)  # the processes share the cores already; and after a fork, more would wait for ever
-    return Segmenter(Models("bundled", torch.device("cpu")).segmenter())
+    return Models("bundled", torch.device("cpu"))
+
+
+def bundled_segmenter() -> Segmenter:
+    return Segmenter(bundled_models().segmenter())
 
 
 def write_pairs(folder: Path, scenes: SceneSource, count: int, seed: int, workers: int) -> Iterator[Path]:
