@@ -8,14 +8,14 @@ import torch
 import trimesh
 from scipy import ndimage
 from shapes_in_view import box, chequered_colour, position_colour, sphere, views_of
-from unocclude.cameras import target_cameras
+from unocclude.cameras import DISTANCE, FOCAL, target_cameras
 from unocclude.errors import Cancelled, InputError
 from unocclude.evaluation.geometry import inside_voxels, volume_iou
 from unocclude.models.neus import NeuralSurface, place_samples, render, section_weights
 from unocclude.pipeline import surface as surface_stage
 from unocclude.pipeline.hull import Silhouettes, VisualHull, unsupported_views
 from unocclude.pipeline.meshing import Grid, is_watertight
-from unocclude.pipeline.surface import Effort, fit_surface, regularity
+from unocclude.pipeline.surface import Effort, fit_surface, outline_blur, regularity
 from unocclude.pipeline.types import Image, Surface, ViewSet
 
 
@@ -233,6 +233,30 @@ def test_nothing_grows_into_a_hollow_that_is_told() -> None:
     assert within[(across > 0.32) & (across < 0.34) & (np.abs(z) < 0.2)].mean() > 0.9, "the wall"
     assert within[(across < 0.2) & (z > -0.27) & (z < -0.23)].all(), "the floor"
     assert is_watertight(cup)
+
+
+def soft(views: ViewSet, blur: float) -> ViewSet:
+    """Blurred by so many pixels, each view lighter or darker than it should be, and with grain."""
+    opacity = views.rgba[..., 3:] / 255
+    colour, alpha = (ndimage.gaussian_filter(x, (0, blur, blur, 0)) for x in (views.rgba[..., :3] * opacity, opacity))
+    random = np.random.default_rng(0)
+    off = random.normal(0, 20, (16, 1, 1, 3)) + random.normal(0, 10, (16, 256, 256, 3))
+    rgb = np.clip(colour / np.maximum(alpha, 1e-3) + off, 0, 255)
+    return ViewSet(np.concatenate([rgb, 255 * alpha], -1).round().astype(np.uint8))
+
+
+def test_outline_blur_is_the_width_of_the_blurred_outline() -> None:
+    pixel = DISTANCE / FOCAL
+    assert outline_blur(views_of(sphere())) < 2 * pixel
+    # A blurred edge goes from a tenth to nine tenths in 2.56 standard deviations.
+    assert outline_blur(soft(views_of(sphere()), 8)) == pytest.approx(2.56 * 8 * pixel, rel=0.15)
+    assert outline_blur(ViewSet(np.zeros((16, 256, 256, 4), np.uint8))) == 0
+
+
+def test_soft_views_that_differ_leave_no_crumbs() -> None:
+    """Mean angle between neighbouring faces; that of a sphere of so many faces is 2 degrees."""
+    surface = fit_surface(soft(views_of(sphere(0.35)), 8), "fast")
+    assert np.degrees(solid(surface).face_adjacency_angles).mean() < 9
 
 
 def test_views_without_a_common_shape_are_refused() -> None:

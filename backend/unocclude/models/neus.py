@@ -6,6 +6,8 @@ which the sixteen views fill in seconds; the unbiased weights and the learned sh
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,7 +22,7 @@ from unocclude.models.lattice_field import (
     seen_weights,
 )
 
-LEVELS = (4, 2, 1)
+LEVELS = (4.0, 2.0, 1.0)
 """Each level's lattice spacing in voxels: coarse levels move whole regions, the finest adds detail."""
 
 
@@ -34,16 +36,27 @@ class NeuralSurface(LatticeField):
     start: Tensor
     bound: Tensor
 
-    def __init__(self, sdf: Tensor, bound: Tensor, colour: Tensor, low: Tensor, high: Tensor, sharpness: float) -> None:
+    def __init__(
+        self,
+        sdf: Tensor,
+        bound: Tensor,
+        colour: Tensor,
+        low: Tensor,
+        high: Tensor,
+        sharpness: float,
+        detail: float = 0.0,
+    ) -> None:
         """sdf (X, Y, Z), colour (3, X, Y, Z) in [0, 1], low and high (3,); `sharpness` is NeuS' 1/s at the start.
 
         `bound` (X, Y, Z): the signed distance is nowhere less, so that the surface stays within its zero level.
+        `detail`: the finest spacing, in units of the world, at which the signed distance may be corrected.
         """
         super().__init__(low, high)
         self.register_buffer("start", sdf[None, None])
         self.register_buffer("bound", bound)
         self.voxel = float((high[0] - low[0]) / (sdf.shape[0] - 1))
-        shapes = [[max(2, -(-n // step)) for n in sdf.shape] for step in LEVELS]
+        steps = [step for step in LEVELS if step * self.voxel >= detail] or [detail / self.voxel]
+        shapes = [[max(2, math.ceil(n / step)) for n in sdf.shape] for step in steps]
         self.corrections = nn.ParameterList(sdf.new_zeros(1, 1, *shape) for shape in shapes)
         self.colour_logits = nn.Parameter(torch.logit(colour.clamp(0.02, 0.98))[None])
         self.log_sharpness = nn.Parameter(sdf.new_tensor(sharpness).log())

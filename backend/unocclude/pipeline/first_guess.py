@@ -43,6 +43,8 @@ OPEN = 0.5
 """Where hollows are told, a level is open where this share of what the wall encloses is told to be hollow."""
 SHALLOW = 0.06
 """Hollows less deep are doubt about where a lid is: two vertices of what tells them."""
+SMOOTH = 1.5
+"""Voxels, by which the inner side of a wall is blurred."""
 SIZE = 56
 """Pixels of a side, of the views' rays."""
 SAMPLES = 80
@@ -237,7 +239,8 @@ def _vessel_as_told(hull: Floats, grid: Grid, logits: Floats) -> FirstGuess | No
     level = _cut_level(hull, heights, heights[top] + grid.voxel / 2)
     vessel = level < 0
     vessel[:, :, top:] = vessel[:, :, top, None]  # open above: the wall is beside and below
-    room = (ndimage.distance_transform_edt(vessel) - 0.5) * grid.voxel - WALLS[0]
+    # Distances between lattice points come in steps, which would be seen as rings.
+    room = ndimage.gaussian_filter((ndimage.distance_transform_edt(vessel) - 0.5) * grid.voxel, SMOOTH) - WALLS[0]
     enclosed = (room > 0).sum((0, 1))
     told = (empty & (room > 0)).sum((0, 1)) / np.maximum(enclosed, 1)
     filled = np.flatnonzero((told < OPEN) & (enclosed > 0) & (np.arange(len(told)) <= top))

@@ -33,6 +33,11 @@ MARGIN = 0.04
 rays pass, views that contradict one another would put matter that only one of them sees."""
 HOLLOW_MARGIN = 0.01
 """How far the surface may grow into a hollow that is told: soft views let light through walls, which would thicken."""
+DETAIL = 0.25
+"""Finest detail that is fitted, as a share of the width over which the outlines blur. Of anything finer, soft views say
+nothing, and descent would fill the surface with crumbs of their noise."""
+UNSURE = (26, 229)
+"""Opacity, of 255, of the pixels that make up a blurred outline: a tenth to nine tenths."""
 RING = 6
 """Pixels around a silhouette whose rays take part: they hold the surface back from growing."""
 GUESS_POINTS = 300_000
@@ -123,11 +128,12 @@ def fit_surface(
         progress("mesh", done + step, total, preview)
 
     neural = _unfitted(_tensor(guess.sdf, device), grid)
+    detail = DETAIL * outline_blur(views)
     for points, steps in zip(effort.points, effort.steps, strict=True):
         grid = Grid.around(low, high, points)
         within_hull = grid.above(low[2] + MARGIN, hull.distance(grid)) - MARGIN
         bound = np.maximum(within_hull, guess.kept_empty(grid) - HOLLOW_MARGIN)
-        neural = _on_lattice(neural, grid, _tensor(bound, device))
+        neural = _on_lattice(neural, grid, _tensor(bound, device), detail)
         rays = view_rays(views, grid.voxel, device)
         _fit(neural, rays, steps, effort.rays, random, report)
         done += steps
@@ -153,6 +159,18 @@ def outlined_hull(views: ViewSet) -> tuple[VisualHull, NDArray[np.float64], NDAr
     if high[2] > 0:  # A centred object reaches no lower than it rises; the hull does, in the cone below all cameras.
         low[2] = max(low[2], -high[2])
     return hull, low, high
+
+
+def outline_blur(views: ViewSet) -> float:
+    """The width, in units of the world, over which the views' outlines go from opaque to clear, mean of the views."""
+    widths = []
+    for opacity in views.rgba[..., 3]:
+        inside = opacity > 127
+        outline = inside & ~ndimage.binary_erosion(inside)
+        if outline.any():
+            unsure = (opacity >= UNSURE[0]) & (opacity <= UNSURE[1])
+            widths.append(unsure.sum() / outline.sum())
+    return float(np.mean(widths)) * DISTANCE / FOCAL if widths else 0.0
 
 
 def regularity(sdf: Tensor, voxel: float) -> tuple[Tensor, Tensor]:
@@ -274,13 +292,13 @@ def _unfitted(sdf: Tensor, grid: Grid) -> NeuralSurface:
 
 
 @torch.no_grad()
-def _on_lattice(neural: NeuralSurface, grid: Grid, bound: Tensor) -> NeuralSurface:
-    """The same surface on another lattice, within a bound (X, Y, Z)."""
+def _on_lattice(neural: NeuralSurface, grid: Grid, bound: Tensor, detail: float) -> NeuralSurface:
+    """The same surface on another lattice, within a bound (X, Y, Z), to be corrected down to a detail."""
     low, high = _tensor(grid.origin, neural.low.device), _tensor(grid.high, neural.low.device)
     points = _tensor(grid.points(), neural.low.device).reshape(grid.shape[0], -1, 3)
     lattice = torch.cat([neural.signed_distance()[None], neural.colour])
     values = neural.sample(lattice, points).reshape(*grid.shape, 4).permute(3, 0, 1, 2).contiguous()
-    return NeuralSurface(values[0], bound, values[1:], low, high, neural.sharpness.item())
+    return NeuralSurface(values[0], bound, values[1:], low, high, neural.sharpness.item(), detail)
 
 
 def _tensor(values: NDArray[np.floating], device: torch.device) -> Tensor:
