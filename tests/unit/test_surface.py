@@ -8,14 +8,14 @@ import torch
 import trimesh
 from scipy import ndimage
 from shapes_in_view import box, chequered_colour, position_colour, sphere, views_of
-from unocclude.cameras import DISTANCE, FOCAL, target_cameras
+from unocclude.cameras import target_cameras
 from unocclude.errors import Cancelled, InputError
 from unocclude.evaluation.geometry import inside_voxels, volume_iou
 from unocclude.models.neus import NeuralSurface, place_samples, render, section_weights
 from unocclude.pipeline import surface as surface_stage
 from unocclude.pipeline.hull import Silhouettes, VisualHull, unsupported_views
 from unocclude.pipeline.meshing import Grid, is_watertight
-from unocclude.pipeline.surface import Effort, fit_surface, outline_blur, regularity
+from unocclude.pipeline.surface import Effort, fit_surface, regularity
 from unocclude.pipeline.types import Image, Surface, ViewSet
 
 
@@ -245,12 +245,10 @@ def soft(views: ViewSet, blur: float) -> ViewSet:
     return ViewSet(np.concatenate([rgb, 255 * alpha], -1).round().astype(np.uint8))
 
 
-def test_outline_blur_is_the_width_of_the_blurred_outline() -> None:
-    pixel = DISTANCE / FOCAL
-    assert outline_blur(views_of(sphere())) < 2 * pixel
+def test_the_detail_that_views_show_is_a_quarter_of_their_outlines_blur() -> None:
+    assert Silhouettes.of(views_of(sphere())).detail < 0.5
     # A blurred edge goes from a tenth to nine tenths in 2.56 standard deviations.
-    assert outline_blur(soft(views_of(sphere()), 8)) == pytest.approx(2.56 * 8 * pixel, rel=0.15)
-    assert outline_blur(ViewSet(np.zeros((16, 256, 256, 4), np.uint8))) == 0
+    assert Silhouettes.of(soft(views_of(sphere()), 8)).detail == pytest.approx(2.56 * 8 / 4, rel=0.15)
 
 
 def test_soft_views_that_differ_leave_no_crumbs() -> None:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from unocclude.cameras import DISTANCE, FOCAL, VIEW_SIZE, intrinsics, target_cameras
 from unocclude.pipeline.meshing import HALF_CUBE, Grid
 from unocclude.pipeline.rasterise import project, rasterise, sample_image
-from unocclude.pipeline.types import Mask, Surface, ViewSet
+from unocclude.pipeline.types import Image, Mask, Surface, ViewSet
 
 SEARCH = Grid.around(np.full(3, -HALF_CUBE), np.full(3, HALF_CUBE), 64**3)
 MIN_FOREGROUND = 0.001
@@ -21,15 +21,24 @@ MAX_OUTVOTED = 6
 BETTER_BY = 1.02
 """More views are outvoted only if that explains the outlines better by this factor: true views miss some pixels too."""
 UNSUPPORTED_SHARE = 0.1
+UNSURE = (26, 229)
+"""Opacity, of 255, of the pixels that make up a blurred outline: a tenth to nine tenths."""
+DETAIL = 0.25
+"""Finest detail that views show, as a share of the width over which their outlines blur."""
 
 
 @dataclass(frozen=True)
 class Silhouettes:
-    """Views that show the object: their numbers (N,), masks (N, H, W) and world-to-camera matrices (N, 3, 4)."""
+    """Views that show the object: their numbers (N,), masks (N, H, W) and world-to-camera matrices (N, 3, 4).
+
+    `detail`: pixels of the finest detail that they show. Of anything finer, soft views say nothing; who takes it for
+    true fills the surface with crumbs.
+    """
 
     numbers: NDArray[np.intp]
     masks: Mask
     cameras: NDArray[np.float64]
+    detail: float
 
     @classmethod
     def of(cls, views: ViewSet) -> Silhouettes:
@@ -38,16 +47,16 @@ class Silhouettes:
         shown = np.flatnonzero(masks.mean((1, 2)) > MIN_FOREGROUND)
         if len(shown) == 0:
             raise ValueError("no view shows anything")
-        return cls(shown, masks[shown], target_cameras()[shown])
+        return cls(shown, masks[shown], target_cameras()[shown], DETAIL * _outline_blur(views.rgba[shown, ..., 3]))
 
     @cached_property
     def distances(self) -> NDArray[np.float32]:
-        """(N, H, W) pixels to the outline, negative inside."""
+        """(N, H, W) pixels to the outline, negative inside; smooth where the outline is soft."""
         outlines = [
             np.where(mask, 0.5 - ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask) - 0.5)
             for mask in self.masks
         ]
-        return np.stack(outlines).astype(np.float32)
+        return np.stack([ndimage.gaussian_filter(outline, self.detail / 2) for outline in outlines]).astype(np.float32)
 
     @cached_property
     def search(self) -> NDArray[np.float32]:
@@ -121,6 +130,14 @@ class VisualHull:
         masks, outlines = self.silhouettes.masks, self.outlines()
         union = (masks | outlines).sum((1, 2))
         return float(((masks & outlines).sum((1, 2)) / np.maximum(union, 1)).mean())
+
+
+def _outline_blur(opacity: Image) -> float:
+    """Pixels over which the outlines of opacities (N, H, W) go from opaque to clear, mean of the views."""
+    inside = opacity > 127
+    outline = inside & ~np.stack([ndimage.binary_erosion(mask) for mask in inside])
+    unsure = (opacity >= UNSURE[0]) & (opacity <= UNSURE[1])
+    return float((unsure.sum((1, 2)) / outline.sum((1, 2))).mean())
 
 
 def unsupported_views(views: ViewSet) -> list[int]:

@@ -33,11 +33,6 @@ MARGIN = 0.04
 rays pass, views that contradict one another would put matter that only one of them sees."""
 HOLLOW_MARGIN = 0.01
 """How far the surface may grow into a hollow that is told: soft views let light through walls, which would thicken."""
-DETAIL = 0.25
-"""Finest detail that is fitted, as a share of the width over which the outlines blur. Of anything finer, soft views say
-nothing, and descent would fill the surface with crumbs of their noise."""
-UNSURE = (26, 229)
-"""Opacity, of 255, of the pixels that make up a blurred outline: a tenth to nine tenths."""
 RING = 6
 """Pixels around a silhouette whose rays take part: they hold the surface back from growing."""
 GUESS_POINTS = 300_000
@@ -128,7 +123,7 @@ def fit_surface(
         progress("mesh", done + step, total, preview)
 
     neural = _unfitted(_tensor(guess.sdf, device), grid)
-    detail = DETAIL * outline_blur(views)
+    detail = hull.silhouettes.detail * DISTANCE / FOCAL
     for points, steps in zip(effort.points, effort.steps, strict=True):
         grid = Grid.around(low, high, points)
         within_hull = grid.above(low[2] + MARGIN, hull.distance(grid)) - MARGIN
@@ -159,18 +154,6 @@ def outlined_hull(views: ViewSet) -> tuple[VisualHull, NDArray[np.float64], NDAr
     if high[2] > 0:  # A centred object reaches no lower than it rises; the hull does, in the cone below all cameras.
         low[2] = max(low[2], -high[2])
     return hull, low, high
-
-
-def outline_blur(views: ViewSet) -> float:
-    """The width, in units of the world, over which the views' outlines go from opaque to clear, mean of the views."""
-    widths = []
-    for opacity in views.rgba[..., 3]:
-        inside = opacity > 127
-        outline = inside & ~ndimage.binary_erosion(inside)
-        if outline.any():
-            unsure = (opacity >= UNSURE[0]) & (opacity <= UNSURE[1])
-            widths.append(unsure.sum() / outline.sum())
-    return float(np.mean(widths)) * DISTANCE / FOCAL if widths else 0.0
 
 
 def regularity(sdf: Tensor, voxel: float) -> tuple[Tensor, Tensor]:
