@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from unocclude.cameras import DISTANCE, FOCAL, VIEW_COUNT, VIEW_SIZE, world_to_camera
 from unocclude.models.syncdreamer import SyncDreamer, SyncDreamerConfig
-from unocclude.models.view_guess import SIDE, GuessConfig, Seen, ViewGuess
+from unocclude.models.view_guess import SIDE, Attention, GuessConfig, Seen, ViewGuess
 from unocclude.models.volumes import frustum_points, place_in_frustum, volume_vertices
 
 ALL = torch.arange(VIEW_COUNT)[None]
@@ -115,7 +115,7 @@ def test_the_volume_is_learned_from_views() -> None:
     with torch.no_grad():
         true = guess.render(200 * inside, colour, ALL)
     given = seen(true[:, 0], float(np.deg2rad(30.0)))
-    optimiser = torch.optim.Adam([p for p in guess.parameters() if p.requires_grad], 3e-3)
+    optimiser = torch.optim.Adam([p for p in guess.parameters() if p.requires_grad], 2e-3)
     errors = []
     for _ in range(15):
         error = (guess(given, some) - true[:, some[0]]).square().mean()
@@ -124,3 +124,17 @@ def test_the_volume_is_learned_from_views() -> None:
         optimiser.step()
         errors.append(float(error.detach()))
     assert errors[-1] < 0.3 * errors[0]
+
+
+def test_each_place_looks_at_all_others_wherever_they_are() -> None:
+    torch.manual_seed(0)
+    attention, volume = Attention(16), torch.randn(2, 16, 3, 4, 5)
+    shuffled = torch.randperm(60)
+
+    def elsewhere(x: Tensor) -> Tensor:
+        return x.flatten(2)[:, :, shuffled].reshape(x.shape)
+
+    torch.testing.assert_close(attention(elsewhere(volume)), elsewhere(attention(volume)))
+    changed = volume.clone()
+    changed[:, :, 0, 0, 0] += 1
+    assert ((attention(changed) - attention(volume)).abs().amax(1) > 1e-5).all()

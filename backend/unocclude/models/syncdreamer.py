@@ -26,8 +26,8 @@ from unocclude.models.volumes import LATENT_STRIDE, VIEWPOINT_WIDTH, VolumeConfi
 class SyncDreamerConfig:
     """`condition_dropout`: in training, the share of objects without any condition, without the input's
     latents, without volumes, and without token, each. Guidance needs some. `guess`: whether each view is told a first
-    guess of itself where SyncDreamer tells all of them the input view; such a network also tells where the object is
-    hollow.
+    guess of itself where SyncDreamer tells all of them the input view. `hollows`: of such a network, what tells where
+    the object is hollow.
     """
 
     unet: UNetConfig
@@ -37,6 +37,7 @@ class SyncDreamerConfig:
     volumes: VolumeConfig
     condition_dropout: float
     guess: GuessConfig | None = None
+    hollows: GuessConfig | None = None
 
     @classmethod
     def official(cls) -> SyncDreamerConfig:
@@ -52,13 +53,14 @@ class SyncDreamerConfig:
     @classmethod
     def bundled(cls) -> SyncDreamerConfig:
         return cls(
-            unet=UNetConfig((32, 64, 96, 128), 1, 4, (False, False, True, False), context=128, groups=8),
+            unet=UNetConfig((32, 48, 64, 64), 1, 4, (False, False, True, False), context=64, groups=8),
             autoencoder=AutoencoderConfig.bundled(),
             image_encoder=ImageEncoderConfig.bundled(),
             schedule=ScheduleConfig("cosine", "v_prediction"),
             volumes=VolumeConfig.bundled(),
             condition_dropout=0.05,
             guess=GuessConfig.bundled(),
+            hollows=GuessConfig.bundled_hollows(),
         )
 
 
@@ -125,7 +127,7 @@ class SyncDreamer(nn.Module):
         self.autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
         self.image_encoder = ImageEncoder(config.image_encoder)
         self.guess = ViewGuess(config.guess).requires_grad_(False) if config.guess else None
-        self.hollows = HollowGuess(config.guess).requires_grad_(False) if config.guess else None
+        self.hollows = HollowGuess(config.hollows).requires_grad_(False) if config.hollows else None
         self.projection = nn.Linear(config.image_encoder.embedding + VIEWPOINT_WIDTH, config.unet.context)
         self.schedule = NoiseSchedule(config.schedule)
         self.register_buffer("azimuths", torch.from_numpy(np.deg2rad(AZIMUTHS)).float(), persistent=False)

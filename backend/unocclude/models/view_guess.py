@@ -8,7 +8,7 @@ and the views are volume renderings (Mildenhall et al., NeRF, arXiv 2003.08934).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -30,6 +30,7 @@ from unocclude.models.volumes import (
 )
 
 GROUPS = 8
+HEADS = 4
 SIDE = VIEW_SIZE // LATENT_STRIDE
 PIXEL_CENTRE = 0.5
 OPACITY = 20.0
@@ -43,14 +44,15 @@ CLEARING = 4.0
 @dataclass(frozen=True)
 class GuessConfig:
     """`features` names timm's classifier of ImageNet whose maps with 1/16 and 1/32 of the picture's sides are read, of
-    `feature_widths` channels. `column_widths`: of the network on the picture, per level. `depths` and
-    `column_channels`: what it says about the space behind each pixel. `vertices`: of the volume's side;
-    `volume_widths`: of the network on it, from half its size on. `samples`: along each ray.
+    `feature_widths` channels. `column_widths`: of the network on the picture, per level, and `deep_layers` at the
+    deepest. `depths` and `column_channels`: what it says about the space behind each pixel. `vertices`: of the volume's
+    side; `volume_widths`: of the network on it, from half its size on. `samples`: along each ray.
     """
 
     features: str
     feature_widths: tuple[int, int]
     column_widths: tuple[int, int, int]
+    deep_layers: int
     depths: int
     column_channels: int
     vertices: int
@@ -59,7 +61,11 @@ class GuessConfig:
 
     @classmethod
     def bundled(cls) -> GuessConfig:
-        return cls("tf_efficientnet_lite0", (112, 320), (64, 128, 192), 24, 8, 32, (32, 64), 48)
+        return cls("tf_efficientnet_lite0", (112, 320), (64, 128, 192), 4, 24, 8, 32, (64, 128), 48)
+
+    @classmethod
+    def bundled_hollows(cls) -> GuessConfig:
+        return replace(cls.bundled(), deep_layers=2, volume_widths=(32, 64))
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,7 @@ class ColumnNetwork(nn.Module):
         )
         self.elevation = nn.Linear(2, deep)
         self.fine, self.middle = Residual(2, fine), Residual(2, middle)
-        self.deep = nn.Sequential(Residual(2, deep), Residual(2, deep))
+        self.deep = nn.Sequential(*(Residual(2, deep) for _ in range(config.deep_layers)))
         self.to_middle = nn.Conv2d(fine, middle, 3, stride=2, padding=1)
         self.to_deep = nn.Conv2d(middle, deep, 3, stride=2, padding=1)
         self.from_deep, self.from_middle = nn.Conv2d(deep, middle, 1), nn.Conv2d(middle, fine, 1)
@@ -188,7 +194,7 @@ class VolumeNetwork(nn.Module):
         self.stem = nn.Conv3d(given, wide, 3, padding=1)
         self.wide, self.wide_again = Residual(3, wide), Residual(3, wide)
         self.down = nn.Conv3d(wide, narrow, 3, stride=2, padding=1)
-        self.narrow = nn.Sequential(Residual(3, narrow), Residual(3, narrow))
+        self.narrow = nn.Sequential(Residual(3, narrow), Attention(narrow), Residual(3, narrow), Attention(narrow))
         self.up = nn.Conv3d(narrow, wide, 1)
         self.last = nn.Conv3d(wide, out, 1)
         self.joined = nn.Conv3d(out + given, out, 1)  # at full size, a wider one would cost as much as all else
@@ -218,6 +224,21 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, x + self.branch(x))
+
+
+class Attention(nn.Module):
+    """Every place of a volume looks at every other: what is behind is often like what is in front."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(GROUPS, width)
+        self.ask = nn.Conv3d(width, 3 * width, 1)
+        self.out = nn.Conv3d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.ask(self.norm(x)).reshape(len(x), 3, HEADS, -1, x[0, 0].numel()).transpose(-1, -2)
+        answer = F.scaled_dot_product_attention(*parts.unbind(1)).transpose(-1, -2)
+        return cast(Tensor, x + self.out(answer.reshape(x.shape)))
 
 
 def _doubled(x: Tensor, mode: str) -> Tensor:

@@ -54,7 +54,7 @@ class VolumeConfig:
 
     @classmethod
     def bundled(cls) -> VolumeConfig:
-        return cls(16, 16, 24, 8, (16, 32, 64), (16, 32, 64), 128, pixel_centre=0.5)
+        return cls(16, 16, 24, 8, (8, 16, 32), (8, 16, 32), 128, pixel_centre=0.5)
 
 
 class Volumes(nn.Module):

@@ -19,7 +19,7 @@ from unocclude.training.object_bank import ObjectBank
 from unocclude.training.pictures import Picture, from_bytes
 from unocclude.training.view_sheet import compare_views
 
-VIEWS_PER_OBJECT = 4
+VIEWS_PER_OBJECT = 3
 VALIDATION = 24
 
 

@@ -37,7 +37,12 @@ class ViewsTask:
     def __init__(
         self, folder: Path, autoencoder: Autoencoder, guess: ViewGuess, hollows: HollowGuess, batch: int
     ) -> None:
-        config = replace(SyncDreamerConfig.bundled(), autoencoder=autoencoder.config, guess=guess.config)
+        config = replace(
+            SyncDreamerConfig.bundled(),
+            autoencoder=autoencoder.config,
+            guess=guess.config,
+            hollows=hollows.config,
+        )
         self.module = SyncDreamer(config)
         start_as_copy(self.module.unet.base, config.autoencoder)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
