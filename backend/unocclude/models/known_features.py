@@ -20,6 +20,7 @@ class KnownFeatures(nn.Module):
         super().__init__()
         import timm  # a second to import, and the official networks do without it
 
+        self.name = name
         classifier: Any = timm.create_model(name, features_only=True, out_indices=(1, 2, 3, 4))
         self.classifier: nn.Module = classifier.requires_grad_(False).eval()
         self.widths: list[int] = classifier.feature_info.channels()

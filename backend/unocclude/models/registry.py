@@ -8,7 +8,7 @@ from pathlib import Path
 from unocclude.errors import InputError
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
-BUNDLED_FILES = ("segmenter.safetensors", "completion.safetensors", "views.safetensors", "elevation.safetensors")
+BUNDLED_FILES = tuple(f"{name}.safetensors" for name in ("classifier", "segmenter", "completion", "views", "elevation"))
 
 
 @dataclass(frozen=True)
