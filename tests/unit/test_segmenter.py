@@ -200,36 +200,74 @@ def test_an_object_in_two_pieces_is_one(monkeypatch: pytest.MonkeyPatch) -> None
     assert overlap(embedded.mask(Prompt(points=((75, 110),), negatives=((145, 110),))), left) > 0.8
 
 
-def test_small_objects_are_looked_at_again_from_near(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A square of 40 pixels in a photograph of 1600: 64 pixels of the encoder for the window around it."""
-    torch.manual_seed(0)
-    segmenter = Segmenter(PromptableSegmenter(replace(SMALL, second_look=True)))
-    photograph = np.full((1200, 1600, 3), 90, np.uint8)
-    photograph[700:740, 1000:1040] = (200, 40, 30)
+RED = (200, 40, 30)
+
+
+def seeing_red(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter) -> list[torch.Tensor]:
+    """Makes the network answer with all that is red. Returns the red channels of what it was shown, as they come."""
     looks: list[tuple[EncodedImages, torch.Tensor]] = []
+    channels: list[torch.Tensor] = []
     encode = segmenter.model.encode
 
     def watched(images: torch.Tensor) -> EncodedImages:
         looks.append((encode(images), images[0, :1]))
+        channels.append(images[0, 0])
         return looks[-1][0]
 
     def red(encoded: EncodedImages, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
         (channel,) = (channel for look, channel in looks if look is encoded)
         cells = torch.nn.functional.avg_pool2d(channel[None], 2, ceil_mode=True)
         logits = torch.full((1, 4, 32, 32), -5.0)
-        logits[..., : cells.shape[2], :] = cells - 110
+        logits[..., : cells.shape[2], : cells.shape[3]] = cells - 110
         return logits, torch.zeros(1, 4)
 
     monkeypatch.setattr(segmenter.model, "encode", watched)
     monkeypatch.setattr(segmenter.model, "decode", red)
+    return channels
+
+
+def test_small_objects_are_looked_at_again_from_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A square of 40 pixels in a photograph of 1600: 64 pixels of the encoder for the window around it."""
+    torch.manual_seed(0)
+    segmenter = Segmenter(PromptableSegmenter(replace(SMALL, second_look=True)))
+    photograph = np.full((1200, 1600, 3), 90, np.uint8)
+    photograph[700:740, 1000:1040] = RED
+    looks = seeing_red(monkeypatch, segmenter)
     embedded = segmenter.embed(photograph)
-    wanted = (photograph == (200, 40, 30)).all(axis=2)
+    wanted = (photograph == RED).all(axis=2)
     mask = embedded.mask(Prompt(points=((1020, 720),)))
     assert overlap(mask, wanted) > 0.9
     assert len(looks) == 2
-    assert (looks[1][1] > 150).float().mean() > 0.3 / CONTEXT**2, "the window is not much larger than the object"
+    assert (looks[1] > 150).float().mean() > 0.3 / CONTEXT**2, "the window is not much larger than the object"
     assert overlap(embedded.mask(Prompt(points=((1030, 725),), negatives=((3, 3),))), wanted) > 0.9
     assert len(looks) == 2, "that window had been looked at"
+
+
+def test_the_look_from_near_has_both_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two red squares beside a third thing, which splits the object; the click is on one of them."""
+    torch.manual_seed(0)
+    segmenter = Segmenter(PromptableSegmenter(replace(SMALL, second_look=True, colour_cut=True)))
+    photograph = np.full((1200, 1600, 3), 90, np.uint8)
+    photograph[650:790, 600:660] = photograph[650:790, 900:960] = RED
+    photograph[600:840, 660:900] = (40, 90, 60)
+    looks = seeing_red(monkeypatch, segmenter)
+    mask = segmenter.embed(photograph).mask(Prompt(points=((630, 720),)))
+    assert len(looks) == 2
+    assert overlap(mask, (photograph == RED).all(axis=2)) > 0.7, "one piece alone would be half of it"
+
+
+def test_what_runs_out_of_the_window_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the whole photograph only the near end of a bar is seen to be red, so the first window is too small for it."""
+    torch.manual_seed(0)
+    segmenter = Segmenter(PromptableSegmenter(replace(SMALL, second_look=True)))
+    photograph = np.full((1200, 1600, 3), 90, np.uint8)
+    photograph[690:750, 600:800] = RED
+    looks = seeing_red(monkeypatch, segmenter)
+    embedded = segmenter.embed(photograph)
+    looks[0][:, 64 * 720 // 1600 :] = 90
+    mask = embedded.mask(Prompt(points=((630, 720),)))
+    assert len(looks) > 2
+    assert overlap(mask, (photograph == RED).all(axis=2)) > 0.8, "as exactly as such a network draws it"
 
 
 def test_finding_nothing_is_said(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, picture: Image) -> None:

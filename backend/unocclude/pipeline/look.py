@@ -73,12 +73,16 @@ class Look:
         return self._enlarged(self._tidied(logits, prompt), self.image_size) > 0
 
     def bounds(self, logits: Tensor, prompt: Prompt) -> NDArray[np.floating] | None:
-        """Two corners (x, y), in pixels of the picture, of what was answered and pointed at. None for no answer."""
-        drawn = (self._tidied(logits, prompt) > self.model.mask_threshold).cpu().numpy()
-        if not drawn.any():
+        """Two corners (x, y), in pixels of the picture, of what was answered: the parts that were pointed at, and those
+        that are surely the object's. None for no answer.
+        """
+        values = logits.float().cpu().numpy() - self.model.mask_threshold
+        if not (values > 0).any():
             return None
-        rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
         cell = self.model.config.image_size / self.model.config.mask_size
+        positives, negatives = (self._scaled(p).cpu().numpy() / cell for p in (prompt.points, prompt.negatives))
+        drawn = _object_parts(values > 0, expit(values), positives, negatives)
+        rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
         corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]) * cell / self._scale
         pointed = [*prompt.points] + ([] if prompt.box is None else [prompt.box[:2], prompt.box[2:]])
         corners = np.concatenate([corners, np.reshape(pointed, (-1, 2))])
@@ -98,8 +102,7 @@ class Look:
         if cut.any():
             scale = max(cut.shape) / max(self.input_size)
             opinion = PILImage.fromarray(likelihood).resize(cut.shape[::-1], PILImage.Resampling.BOX)
-            sure = _sure_parts(cut, np.asarray(opinion), negatives * scale)
-            cut &= _parts_at(cut, positives * scale) | sure
+            cut = _object_parts(cut, np.asarray(opinion), positives * scale, negatives * scale)
         enlarged = PILImage.fromarray(cut.astype(np.float32)).resize(self.image_size[::-1], PILImage.Resampling.BICUBIC)
         return np.asarray(enlarged) > 0.5
 
@@ -122,6 +125,16 @@ class Look:
         """Horizontally and vertically: pixels that the encoder saw, by pixels as given."""
         (seen_height, seen_width), (height, width) = self.input_size, self.image_size
         return seen_width / width, seen_height / height
+
+
+def _object_parts(
+    mask: Mask,
+    likelihood: NDArray[np.floating],
+    positives: NDArray[np.floating],
+    negatives: NDArray[np.floating],
+) -> Mask:
+    """The connected parts that are meant: those that the clicks are on, and those that are surely the object's."""
+    return np.asarray(_parts_at(mask, positives) | _sure_parts(mask, likelihood, negatives))
 
 
 def _parts_at(mask: Mask, places: NDArray[np.floating]) -> Mask:

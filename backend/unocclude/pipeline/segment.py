@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from unocclude.errors import InputError
 from unocclude.models.segmenter import PromptableSegmenter
@@ -20,6 +20,10 @@ from unocclude.pipeline.types import Image, Mask, Prompt
 
 CONTEXT = 1.25
 """Side of a second look's window, at least, by the object's. Chosen on procedural scenes."""
+CLOSER_LOOKS = 3
+"""So many at most, where what is found runs out of the window."""
+RUNS_OUT = 0.03
+"""Share of one of the window's sides, at least, along which what is found touches it where it goes on beyond."""
 NEAR_ENOUGH = 0.9
 """Of the image's longer side: a window larger than this would show nothing new."""
 SMALLEST_WINDOW = 64
@@ -27,6 +31,8 @@ SMALLEST_WINDOW = 64
 
 Window = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the image."""
+Bounds = NDArray[np.floating]
+"""Two corners (x, y) in pixels of the image."""
 
 
 def segment(image: Image, prompt: Prompt, model: PromptableSegmenter, device: torch.device) -> Mask:
@@ -53,7 +59,8 @@ class EmbeddedImage:
         self._model = model
         self._image = image
         self._whole = look(model, image)
-        self._closer = lru_cache(maxsize=2)(self._look_closer)  # further clicks on the same object need no new one
+        # Further clicks on the same object need no new look.
+        self._closer = lru_cache(maxsize=CLOSER_LOOKS)(self._look_closer)
 
     def mask(self, prompt: Prompt) -> Mask:
         """(H, W) of the visible part. Raises InputError where the prompt finds nothing."""
@@ -63,16 +70,10 @@ class EmbeddedImage:
     def rated_mask(self, prompt: Prompt) -> tuple[Mask, float]:
         """As `mask`, with the IoU that the network expects of it, about 0 to 1."""
         logits, rating = self._whole.answer(prompt)
-        window = self._window(logits, prompt) if self._model.config.second_look else None
-        if window is not None:
-            left, top, right, bottom = window
-            closer, own_prompt = self._closer(window), _within(prompt, window)
-            own_logits, own_rating = closer.answer(own_prompt)
-            own = closer.mask(own_logits, own_prompt)
-            if own.any():
-                mask = np.zeros(self.image_size, bool)
-                mask[top:bottom, left:right] = own
-                return mask, own_rating
+        if self._model.config.second_look:
+            near = self._seen_from_near(self._whole.bounds(logits, prompt), prompt)
+            if near is not None:
+                return near
         mask = self._whole.mask(logits, prompt)
         if not mask.any():
             raise InputError(
@@ -81,18 +82,36 @@ class EmbeddedImage:
             )
         return mask, rating
 
+    def _seen_from_near(self, bounds: Bounds | None, prompt: Prompt) -> tuple[Mask, float] | None:
+        """As `rated_mask`, where the object lies within a window that shows more of it. None where there is none."""
+        for _ in range(CLOSER_LOOKS):
+            window = None if bounds is None else self._window(bounds)
+            if bounds is None or window is None:
+                return None
+            closer, own_prompt = self._closer(window), _within(prompt, window)
+            logits, rating = closer.answer(own_prompt)
+            left, top, right, bottom = window
+            mask = np.zeros(self.image_size, bool)
+            mask[top:bottom, left:right] = closer.mask(logits, own_prompt)
+            if not mask.any():
+                return None
+            goes_on = _goes_on_beyond(mask, window)
+            if not goes_on.any():
+                return mask, rating
+            bounds = (
+                _bounds(mask) + goes_on * np.array([[left - right, top - bottom], [right - left, bottom - top]]) / 2
+            )
+        return None
+
     def _look_closer(self, window: Window) -> Look:
         left, top, right, bottom = window
         return look(self._model, self._image[top:bottom, left:right])
 
-    def _window(self, logits: Tensor, prompt: Prompt) -> Window | None:
-        """Where to look again. None where nothing was found, or the object is large enough as it is.
+    def _window(self, bounds: Bounds) -> Window | None:
+        """Where to look again. None where the object is large enough as it is.
 
         Its size and place go by steps, so that a little more or less of the object means the same window.
         """
-        bounds = self._whole.bounds(logits, prompt)
-        if bounds is None:
-            return None
         low, high = bounds
         steps = math.ceil(2 * math.log2(max(CONTEXT * float((high - low).max()) / SMALLEST_WINDOW, 1)))
         side = SMALLEST_WINDOW * 2 ** (steps / 2)
@@ -104,6 +123,21 @@ class EmbeddedImage:
         start = np.clip(corner, 0, np.maximum(size - side, 0)).astype(int)
         end = np.minimum(start + round(side), size)
         return int(start[0]), int(start[1]), int(end[0]), int(end[1])
+
+
+def _bounds(mask: Mask) -> Bounds:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], float)
+
+
+def _goes_on_beyond(mask: Mask, window: Window) -> NDArray[np.bool_]:
+    """((left, top), (right, bottom)): whether what was found (H, W) goes on there, beyond the window, in the image."""
+    left, top, right, bottom = window
+    height, width = mask.shape
+    rows, columns = slice(top, bottom), slice(left, right)
+    edges = ((mask[rows, left], mask[top, columns]), (mask[rows, right - 1], mask[bottom - 1, columns]))
+    there_is_more = np.array([[left > 0, top > 0], [right < width, bottom < height]])
+    return there_is_more & np.array([[edge.mean() > RUNS_OUT for edge in corner] for corner in edges])
 
 
 def _within(prompt: Prompt, window: Window) -> Prompt:
