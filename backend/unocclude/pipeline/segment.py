@@ -70,10 +70,10 @@ class EmbeddedImage:
     def rated_mask(self, prompt: Prompt) -> tuple[Mask, float]:
         """As `mask`, with the IoU that the network expects of it, about 0 to 1."""
         logits, rating = self._whole.answer(prompt)
-        if self._model.config.second_look:
-            near = self._seen_from_near(self._whole.bounds(logits, prompt), prompt)
-            if near is not None:
-                return near
+        bounds = self._whole.bounds(logits, prompt) if self._model.config.second_look else None
+        near = None if bounds is None else self._seen_from_near(bounds, prompt)
+        if near is not None:
+            return near
         mask = self._whole.mask(logits, prompt)
         if not mask.any():
             raise InputError(
@@ -82,11 +82,11 @@ class EmbeddedImage:
             )
         return mask, rating
 
-    def _seen_from_near(self, bounds: Bounds | None, prompt: Prompt) -> tuple[Mask, float] | None:
+    def _seen_from_near(self, bounds: Bounds, prompt: Prompt) -> tuple[Mask, float] | None:
         """As `rated_mask`, where the object lies within a window that shows more of it. None where there is none."""
         for _ in range(CLOSER_LOOKS):
-            window = None if bounds is None else self._window(bounds)
-            if bounds is None or window is None:
+            window = self._window(bounds)
+            if window is None:
                 return None
             closer, own_prompt = self._closer(window), _within(prompt, window)
             logits, rating = closer.answer(own_prompt)
