@@ -18,6 +18,9 @@ from unocclude.models.segmenter import NEGATIVE_LABEL, POSITIVE_LABEL, EncodedIm
 from unocclude.pipeline.colour_cut import CLICK_RADIUS, cut_by_colour
 from unocclude.pipeline.types import Image, Mask, Prompt
 
+Bounds = NDArray[np.floating]
+"""Two corners (x, y): the least of both, and the greatest."""
+
 SPECK_SHARE = 0.1
 """Of the largest part; parts smaller than this are no parts of the object."""
 SURE_PART = 0.6
@@ -72,9 +75,9 @@ class Look:
             return self._cut(logits, prompt)
         return self._enlarged(self._tidied(logits, prompt), self.image_size) > 0
 
-    def bounds(self, logits: Tensor, prompt: Prompt) -> NDArray[np.floating] | None:
-        """Two corners (x, y), in pixels of the picture, of what was answered: the parts that were pointed at, and those
-        that are surely the object's. None for no answer.
+    def bounds(self, logits: Tensor, prompt: Prompt) -> Bounds | None:
+        """Of what was answered, in pixels of the picture: the parts that were pointed at, and those that are surely the
+        object's. None for no answer.
         """
         values = logits.float().cpu().numpy() - self.model.mask_threshold
         if not (values > 0).any():
@@ -82,8 +85,7 @@ class Look:
         cell = self.model.config.image_size / self.model.config.mask_size
         positives, negatives = (self._scaled(p).cpu().numpy() / cell for p in (prompt.points, prompt.negatives))
         drawn = _object_parts(values > 0, expit(values), positives, negatives)
-        rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
-        corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]) * cell / self._scale
+        corners = bounds_of(drawn) * cell / self._scale
         pointed = [*prompt.points] + ([] if prompt.box is None else [prompt.box[:2], prompt.box[2:]])
         corners = np.concatenate([corners, np.reshape(pointed, (-1, 2))])
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
@@ -125,6 +127,12 @@ class Look:
         """Horizontally and vertically: pixels that the encoder saw, by pixels as given."""
         (seen_height, seen_width), (height, width) = self.input_size, self.image_size
         return seen_width / width, seen_height / height
+
+
+def bounds_of(mask: Mask) -> Bounds:
+    """Of a mask (H, W) that is not empty, in its pixels."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], float)
 
 
 def _object_parts(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unocclude.errors import InputError
 from unocclude.models.segmenter import PromptableSegmenter
-from unocclude.pipeline.look import Look, look
+from unocclude.pipeline.look import Bounds, Look, bounds_of, look
 from unocclude.pipeline.types import Image, Mask, Prompt
 
 CONTEXT = 1.25
@@ -31,8 +31,6 @@ SMALLEST_WINDOW = 64
 
 Window = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the image."""
-Bounds = NDArray[np.floating]
-"""Two corners (x, y) in pixels of the image."""
 
 
 def segment(image: Image, prompt: Prompt, model: PromptableSegmenter, device: torch.device) -> Mask:
@@ -98,9 +96,8 @@ class EmbeddedImage:
             goes_on = _goes_on_beyond(mask, window)
             if not goes_on.any():
                 return mask, rating
-            bounds = (
-                _bounds(mask) + goes_on * np.array([[left - right, top - bottom], [right - left, bottom - top]]) / 2
-            )
+            half = np.array([right - left, bottom - top]) / 2
+            bounds = bounds_of(mask) + goes_on * np.stack([-half, half])
         return None
 
     def _look_closer(self, window: Window) -> Look:
@@ -123,11 +120,6 @@ class EmbeddedImage:
         start = np.clip(corner, 0, np.maximum(size - side, 0)).astype(int)
         end = np.minimum(start + round(side), size)
         return int(start[0]), int(start[1]), int(end[0]), int(end[1])
-
-
-def _bounds(mask: Mask) -> Bounds:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], float)
 
 
 def _goes_on_beyond(mask: Mask, window: Window) -> NDArray[np.bool_]:

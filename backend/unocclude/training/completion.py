@@ -27,8 +27,8 @@ SHOWN = ("target", "condition", "picture")
 
 
 class CompletionTask:
-    """Denoises whole objects given the occluded picture. The autoencoder is frozen and its latents are precomputed; the
-    classifier, which saw photographs, learns along.
+    """Denoises whole objects given the occluded picture. The autoencoder is frozen and its latents are precomputed. The
+    classifier, which saw photographs, is frozen too: then its weights need not be stored once more.
     """
 
     merit = "iou"
@@ -38,7 +38,7 @@ class CompletionTask:
         self.module = Pix2Gestalt(config)
         self.module.autoencoder.load_state_dict(autoencoder.state_dict())
         bundled = load_bundled(BUNDLED / "completion.safetensors", Pix2Gestalt)
-        self._reader(self.module).learn_along(self._reader(bundled))
+        self._reader(self.module).classifier.load_state_dict(self._reader(bundled).classifier.state_dict())
         self._autoencoder = autoencoder.eval()
         sources = sorted(pairs.glob("pairs_*.safetensors"))
         self._bank = LatentBank(encoded_shards(sources, latents, self._encode)).tensors
