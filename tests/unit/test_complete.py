@@ -156,6 +156,20 @@ def test_colours_that_are_hardly_trusted_give_way_to_the_visible_ones() -> None:
     assert np.abs(np.array(colours) - np.array(wanted)).max() <= 2
 
 
+def test_bands_go_on_behind_what_hides_them() -> None:
+    """The right half of a thing with three bands is hidden: each goes on in its rows."""
+    crop, visible = Crop(0, 0, 512), np.zeros((512, 512), bool)
+    visible[100:400, 150:260] = True
+    image = np.zeros((512, 512, 3), np.uint8)
+    bands = {(100, 200): (200, 30, 30), (200, 300): (230, 230, 230), (300, 512): (30, 30, 200)}
+    for (top, bottom), colour in bands.items():
+        image[top:bottom] = colour
+    imagined = picture(square(256, 50, 230), (128, 128, 128))
+    rgba = _with_photograph(imagined, image, visible, crop, trust=0.0)
+    for row, colour in zip((150, 250, 350), bands.values(), strict=True):
+        assert np.abs(rgba[row, 350, :3].astype(int) - colour).max() < 25, row
+
+
 def test_nothing_to_carry_on_leaves_the_imagined_colours() -> None:
     crop, visible = Crop(0, 0, 256), np.zeros((256, 256), bool)
     visible[60:62, 60:62] = True

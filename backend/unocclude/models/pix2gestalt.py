@@ -64,7 +64,7 @@ class Pix2GestaltConfig:
             schedule=ScheduleConfig("cosine", "v_prediction"),
             projection_bias=False,
             features="tf_efficientnet_lite0",
-            colour_trust=0.3,
+            colour_trust=0.1,
         )
 
 

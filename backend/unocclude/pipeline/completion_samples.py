@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,8 +19,13 @@ from unocclude.protocol import SamplerName
 
 LARGEST = 1024
 """Completions keep the photograph's resolution up to this many pixels a side."""
+ALL_AROUND = 1 / 16
+ACROSS_ROWS, ALONG_ROWS = 1 / 40, 1 / 5
+"""How far colours of the visible part are carried on, in sides of the crop. Chosen on procedural scenes."""
 KEPT_SHARE = 0.1
 """An imagined part that does not touch the visible one and is smaller than this share of it is a speck."""
+
+Floats = NDArray[np.float32]
 
 
 def sample_completions(
@@ -90,20 +96,22 @@ def _with_photograph(imagined: Image, image: Image, visible: Mask, crop: Crop, t
 
     The shift is what the photograph and the imagined picture differ by in the visible part, carried on smoothly into
     the hidden part, so that no seam shows. Of the imagined colours a share of `trust` is taken; the rest is the
-    photograph's, carried on alike.
+    photograph's, carried on along rows: what is printed on things that stand goes around them.
     """
     size = int(np.clip(crop.side, crop.size, LARGEST))
     fine = Crop(crop.left, crop.top, crop.side, size)
     photograph = cut(image[..., :3], fine).astype(np.float32)
     seen = cut_mask(visible, fine)
     drawn = by_lanczos(imagined, size, size).astype(np.float32)
-    inside = ndimage.binary_erosion(seen, iterations=max(size // 128, 1)) & (drawn[..., 3] > 127)
-    trusted = inside.astype(np.float32)
-    shift = _carried_on((photograph - drawn[..., :3]) * trusted[..., None], trusted, sigma=size / 16)
-    hidden = np.clip(drawn[..., :3] + shift, 0, 255)
-    if trust < 1 and inside.any():
-        carried = _carried_on(photograph * trusted[..., None], trusted, sigma=size / 16)
-        hidden = trust * hidden + (1 - trust) * carried
+    inside = _surely_seen(seen, drawn[..., 3] > 127)
+    hidden = drawn[..., :3]
+    # What is carried on is smooth, so that the size at which the network drew will do.
+    colours = cut(image[..., :3], crop).astype(np.float32)
+    known = _surely_seen(cut_mask(visible, crop), imagined[..., 3] > 127)
+    if known.any():
+        hidden = (hidden + _enlarged(_carried_around(colours - imagined[..., :3], known), size)).clip(0, 255)
+        if trust < 1:
+            hidden = trust * hidden + (1 - trust) * _enlarged(_carried_along_rows(colours, known), size)
     blend = ndimage.gaussian_filter(inside.astype(np.float32), size / 256)
     blend = np.maximum(blend, inside)[..., None] * (seen | inside)[..., None]
     colour = photograph * blend + hidden * (1 - blend)
@@ -111,15 +119,31 @@ def _with_photograph(imagined: Image, image: Image, visible: Mask, crop: Crop, t
     return np.round(np.dstack([colour, alpha])).astype(np.uint8)
 
 
-def _carried_on(values: NDArray[np.float32], weights: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Normalised convolution; far from all weights it tends to their mean, near them to what they say."""
-    if weights.sum() < 1:
-        return np.zeros_like(values)
-    mean = values.sum(axis=(0, 1)) / weights.sum()
-    total = ndimage.gaussian_filter(values, (sigma, sigma, 0))
+def _surely_seen(seen: Mask, drawn: Mask) -> Mask:
+    """The visible part without its rim, where the background shines in, and only where the object was drawn."""
+    return np.asarray(ndimage.binary_erosion(seen, iterations=max(len(seen) // 128, 1)) & drawn)
+
+
+def _carried_around(values: Floats, known: Mask) -> Floats:
+    """(S, S, C) values where they are known, into all directions; far away they tend to their mean."""
+    return _convolved(values, known, (ALL_AROUND, ALL_AROUND), values[known].mean(axis=0), 1e-3)
+
+
+def _carried_along_rows(values: Floats, known: Mask) -> Floats:
+    """(S, S, C) as `_carried_around`, but what the same rows tell counts first."""
+    return _convolved(values, known, (ACROSS_ROWS, ALONG_ROWS), _carried_around(values, known), 0.02)
+
+
+def _convolved(values: Floats, known: Mask, reach: tuple[float, float], elsewhere: Floats, faint: float) -> Floats:
+    """Normalised convolution; `elsewhere` has a weight of `faint`. `reach`, down and to the side: shares of S."""
+    weights, sigma = known.astype(np.float32), (reach[0] * len(known), reach[1] * len(known))
+    total = ndimage.gaussian_filter(values * weights[..., None], (*sigma, 0))
     weight = ndimage.gaussian_filter(weights, sigma)[..., None]
-    faint = 1e-3
-    return (total + faint * mean) / (weight + faint)
+    return np.asarray((total + faint * elsewhere) / (weight + faint), np.float32)
+
+
+def _enlarged(values: Floats, size: int) -> Floats:
+    return np.asarray(cv2.resize(values, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _to_tensor(picture: Image) -> Tensor:
