@@ -108,6 +108,16 @@ def test_weights_that_validate_worse_do_not_replace_the_bundled_ones(tmp_path: P
     assert read_card(bundled)["steps"] == 0
 
 
+@pytest.mark.usefixtures("even_clock")
+def test_a_mean_that_validates_better_than_what_was_there_and_what_was_trained_is_kept(tmp_path: Path) -> None:
+    bundled = tmp_path / "line.safetensors"
+    save_bundled(Slope(SlopeConfig(1.0)), bundled, {})
+    beyond = Schedule(minutes=0.05, rate=0.05, decay=0.5)
+    train(Line(slope=3.0), beyond, tmp_path / "new", bundled, torch.device("cpu"))
+    assert float(load_bundled(bundled, Slope).weight) == pytest.approx(2.0, abs=0.1)
+    assert read_card(bundled)["weights"] == "mean of before and trained"
+
+
 class Offset(Slope):
     """y = weight * x + a given constant."""
 

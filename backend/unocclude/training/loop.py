@@ -109,8 +109,10 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
     """Trains from the last checkpoint in `folder` until `schedule.minutes` are used up, then exports to `bundled`.
 
     Where there is no checkpoint, it begins with the weights in `bundled`, if there are any, and of the same shapes.
-    Weights there that validate better than the trained ones stay. Frozen parameters are always the task's own: what
-    it is given may have learned more since. Where bfloat16 is fast, it computes in it what autocast deems safe.
+    What validates best is exported: the trained weights or the mean of those with the ones in `bundled`, which often
+    has the merits of both (model soups, arXiv 2203.05482); nothing, where `bundled` is better than either. Frozen
+    parameters are always the task's own: what it is given may have learned more since. Where bfloat16 is fast, it
+    computes in it what autocast deems safe.
 
     `folder` gets checkpoint.pt, history.jsonl, loss.png and validation_*.png. A run that has used up its minutes goes
     on when the schedule grants more.
@@ -120,13 +122,15 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
     module, gpu = task.module, device.type == "cuda"
     checkpoint = folder / "checkpoint.pt"
     module.to(device)
-    before = None
+    before, earlier = None, None
     if bundled.exists():
         previous = load_bundled(bundled, type(module)).to(device)
         with torch.inference_mode():
             before = task.validate(previous.eval(), device)[0]
-        if not checkpoint.exists() and _shapes(previous) == _shapes(module):
-            module.load_state_dict(_learned(previous.state_dict(), module), strict=False)
+        if _shapes(previous) == _shapes(module):
+            earlier = _learned(previous.state_dict(), module)
+        if earlier is not None and not checkpoint.exists():
+            module.load_state_dict(earlier, strict=False)
     module.train()
     optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay, fused=gpu)
     averaged = Averaged(module, schedule.decay)
@@ -165,11 +169,24 @@ def train(task: Task, schedule: Schedule, folder: Path, bundled: Path, device: t
                 figures = _report(task, averaged, folder, step, used, float(torch.stack(losses).mean()), device)
                 bar.write(f"step {step}: {figures}")
                 saved, losses, last = used, [], time.monotonic()
-    (after, _), best = _evaluated(task, averaged, device)
-    if before is not None and _merit(task, before) > _merit(task, after):
-        print(f"{bundled.name} stays as it was: it validates at {before}, the trained weights at {after}.")
-    else:
-        task.export(best, bundled, {"steps": step, "minutes": round(used / 60, 1), "device": str(device)})
+    contenders = {"trained": averaged.weights}
+    if earlier is not None:
+        contenders["mean of before and trained"] = _mean(averaged.weights, earlier)
+    evaluated = {name: _evaluated(task, weights, device) for name, weights in contenders.items()}
+    validated = {name: own for name, ((own, _), _) in evaluated.items()} | ({"before": before} if before else {})
+    best = max(validated, key=lambda name: _merit(task, validated[name]))
+    print(f"{bundled.name}: {best} is best of {validated}")
+    if best != "before":
+        card = {"steps": step, "minutes": round(used / 60, 1), "device": str(device), "weights": best}
+        task.export(evaluated[best][1], bundled, card)
+
+
+def _mean(weights: Tensors, others: Tensors) -> Tensors:
+    """`weights`, halfway to `others` where those have them."""
+    halfway = {
+        name: torch.lerp(weights[name], other, 0.5) for name, other in others.items() if other.is_floating_point()
+    }
+    return weights | halfway
 
 
 def _bfloat16_is_fast(device: torch.device) -> bool:
@@ -224,11 +241,11 @@ def _save(
 
 
 def _evaluated(
-    task: Task, averaged: Averaged, device: torch.device
+    task: Task, weights: Tensors, device: torch.device
 ) -> tuple[tuple[dict[str, float], Picture], nn.Module]:
-    """(the task's validation of the averaged weights, a module that holds them)."""
+    """(the task's validation of these weights, a module that holds them)."""
     module = copy.deepcopy(task.module)
-    module.load_state_dict(averaged.weights)
+    module.load_state_dict(weights)
     module.eval()
     with torch.inference_mode():
         return task.validate(module, device), module
@@ -243,7 +260,7 @@ def _report(
     loss: float,
     device: torch.device,
 ) -> dict[str, float]:
-    (figures, picture), _ = _evaluated(task, averaged, device)
+    (figures, picture), _ = _evaluated(task, averaged.weights, device)
     entry = {"step": step, "minutes": round(seconds / 60, 2), "loss": loss, **figures}
     with (folder / "history.jsonl").open("a") as stream:
         stream.write(json.dumps(entry) + "\n")
