@@ -7,7 +7,7 @@ import pytest
 from unocclude.errors import InputError
 from unocclude.pipeline import complete as frames
 from unocclude.pipeline.complete import amodal_mask, complete, most_agreed
-from unocclude.pipeline.completion_samples import _with_photograph, _without_specks
+from unocclude.pipeline.completion_samples import _with_photograph, _without_rims, _without_specks
 from unocclude.pipeline.crop import crop_around, cut, cut_mask, uncut
 from unocclude.pipeline.types import Completion, Completions, Crop
 
@@ -126,6 +126,22 @@ def test_specks_go_and_the_touching_part_stays() -> None:
     cleaned = _without_specks(rgba, visible, crop)[..., 3] > 127
     assert cleaned[150, 150]
     assert not cleaned[12, 12]
+
+
+def test_next_to_its_background_an_object_ends_where_the_visible_part_does() -> None:
+    """A thing imagined two pixels too large; an occluder hides its right third, a wire runs through the rest."""
+    crop, whole = Crop(0, 0, 256), square(256, 60, 180)
+    visible = whole.copy()
+    visible[:, 140:] = False
+    visible[100:104] = False
+    larger = square(256, 58, 182)
+    cleaned = _without_rims(picture(larger, (9, 9, 9)), visible, crop)
+    drawn = cleaned[..., 3] > 127
+    assert not (drawn & ~whole)[:, :130].any()
+    assert (whole & ~drawn).sum() < 8  # a notch at the end of the wire
+    assert drawn[:, 150:].sum() == larger[:, 150:].sum()
+    assert cleaned[59, 100, 3] > 0  # an edge, not a stair
+    assert np.array_equal(cleaned[..., :3], picture(larger, (9, 9, 9))[..., :3])
 
 
 def test_the_photograph_stays_where_it_shows_and_its_colour_goes_on() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import disk
 from torch import Tensor
 
 from unocclude.models.memory import Passes, inference
@@ -24,6 +25,10 @@ ACROSS_ROWS, ALONG_ROWS = 1 / 40, 1 / 5
 """How far colours of the visible part are carried on, in sides of the crop. Chosen on procedural scenes."""
 KEPT_SHARE = 0.1
 """An imagined part that does not touch the visible one and is smaller than this share of it is a speck."""
+
+RIM = 3 / 256
+"""In sides of the crop: what is imagined beside the visible part and not twice as wide is no hidden part. Chosen
+on procedural scenes."""
 
 Floats = NDArray[np.float32]
 
@@ -77,7 +82,7 @@ def sample_completions(
         latents = steps_of(model.schedule, steps).sample(denoise, (samples, 4, side, side), noise, on_step)
         imagined = np.concatenate([model.to_rgba(model.decode(z[None])) for z in latents])
     trust = model.config.colour_trust
-    cleaned = (_without_specks(rgba, visible, crop) for rgba in imagined)
+    cleaned = (_without_rims(_without_specks(rgba, visible, crop), visible, crop) for rgba in imagined)
     return [Completion(_with_photograph(rgba, image, visible, crop, trust)) for rgba in cleaned]
 
 
@@ -89,6 +94,22 @@ def _without_specks(rgba: Image, visible: Mask, crop: Crop) -> Image:
     kept = np.union1d(np.unique(labels[seen]), np.flatnonzero(sizes >= KEPT_SHARE * seen.sum()))
     solid = ndimage.binary_dilation(np.isin(labels, kept[kept > 0]), iterations=3)
     return np.dstack([rgba[..., :3], np.where(solid, rgba[..., 3], 0).astype(np.uint8)])
+
+
+def _without_rims(rgba: Image, visible: Mask, crop: Crop) -> Image:
+    """Where nothing hides it, the object ends where the visible part does: its outline there is the mask's.
+
+    What is thin stays where it joins a hidden part, and between visible parts: fences and twigs hide little more.
+    """
+    seen, drawn = cut_mask(visible, crop), rgba[..., 3] > 127
+    wide = max(round(RIM * crop.size), 1)
+    disc = disk(wide, dtype=bool)
+    part = ndimage.binary_dilation(ndimage.binary_opening(drawn & ~seen, disc), disc)
+    # Padded, as closing would shrink what reaches the border.
+    between = ndimage.binary_closing(np.pad(seen, wide), disc)[wide:-wide, wide:-wide]
+    fading = 255 * ndimage.gaussian_filter(seen.astype(np.float32), 1)
+    alpha = np.where(part | between, rgba[..., 3], np.minimum(rgba[..., 3], fading))
+    return np.dstack([rgba[..., :3], alpha.astype(np.uint8)])
 
 
 def _with_photograph(imagined: Image, image: Image, visible: Mask, crop: Crop, trust: float) -> Image:
