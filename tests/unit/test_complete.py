@@ -135,9 +135,11 @@ def test_next_to_its_background_an_object_ends_where_the_visible_part_does() -> 
     visible[:, 140:] = False
     visible[100:104] = False
     larger = square(256, 58, 182)
+    larger[180:230, 90:94] = True
     cleaned = _without_rims(picture(larger, (9, 9, 9)), visible, crop)
     drawn = cleaned[..., 3] > 127
-    assert not (drawn & ~whole)[:, :130].any()
+    assert drawn[185:230, 90:94].all()  # a handle
+    assert not (drawn & ~whole)[:, :80].any()
     assert (whole & ~drawn).sum() < 8  # a notch at the end of the wire
     assert drawn[:, 150:].sum() == larger[:, 150:].sum()
     assert cleaned[59, 100, 3] > 0  # an edge, not a stair

@@ -99,16 +99,20 @@ def _without_specks(rgba: Image, visible: Mask, crop: Crop) -> Image:
 def _without_rims(rgba: Image, visible: Mask, crop: Crop) -> Image:
     """Where nothing hides it, the object ends where the visible part does: its outline there is the mask's.
 
-    What is thin stays where it joins a hidden part, and between visible parts: fences and twigs hide little more.
+    What is thin stays where it joins a hidden part, where it reaches out, as handles do, and between visible parts:
+    twigs hide little more.
     """
     seen, drawn = cut_mask(visible, crop), rgba[..., 3] > 127
     wide = max(round(RIM * crop.size), 1)
     disc = disk(wide, dtype=bool)
-    part = ndimage.binary_dilation(ndimage.binary_opening(drawn & ~seen, disc), disc)
+    wider = ndimage.binary_dilation(ndimage.binary_opening(drawn & ~seen, disc), disc)
     # Padded, as closing would shrink what reaches the border.
     between = ndimage.binary_closing(np.pad(seen, wide), disc)[wide:-wide, wide:-wide]
+    reach = disk(2 * wide, dtype=bool)
+    reaching_out = ndimage.binary_dilation(drawn & ~ndimage.binary_dilation(seen, reach) & ~wider, reach)
+    part = wider | between | reaching_out
     fading = 255 * ndimage.gaussian_filter(seen.astype(np.float32), 1)
-    alpha = np.where(part | between, rgba[..., 3], np.minimum(rgba[..., 3], fading))
+    alpha = np.where(part, rgba[..., 3], np.minimum(rgba[..., 3], fading))
     return np.dstack([rgba[..., :3], alpha.astype(np.uint8)])
 
 
